@@ -1,0 +1,191 @@
+"""The bytes of a vector: safetensors, with the card as its one metadata key; and every check on foreign bytes.
+
+`pack` and `unpack` are inverse: the same vector and card always give the same bytes. safetensors' own reader accepts
+duplicate names, paths as names, NaN, and headers of tens of megabytes, so everything is checked here before any
+tensor is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import safetensors.numpy
+
+from vectorstore.canonical import canonical_bytes, strict_loads
+from vectorstore.card import Card
+from vectorstore.errors import IntegrityError, InvalidInputError
+from vectorstore.fields import Fields
+from vectorstore.vector import Array, Place, SteeringVector
+
+CARD_KEY = "card"
+REFERENCE_SUFFIX = ".reference"
+MAX_HEADER = 1 << 20
+MAX_TENSORS = 1024
+MAX_BLOB = 1 << 30
+DTYPES: Mapping[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+}
+_AGAIN = "get the file again from where it came, or compute the vector again"
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """One tensor of the header: its dtype, shape, and byte range after the header."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+def pack(vector: SteeringVector, card: Card) -> bytes:
+    """Return the blob of a vector: always the same bytes for the same vector and card.
+
+    Raises:
+        InvalidInputError: when the card describes other directions, or a value is NaN or infinite.
+    """
+    check_card(vector, card)
+    if not _finite(vector):
+        raise InvalidInputError("the vector has NaN or infinite values", "compute it again in float32")
+    return safetensors.numpy.save(_tensors(vector), {CARD_KEY: canonical_bytes(card.to_json()).decode()})
+
+
+def unpack(data: bytes | memoryview, *, trusted: bool = False) -> tuple[SteeringVector, Card]:
+    """Return the vector and card of a blob, after every check; directions are views of `data`, not copies.
+
+    Args:
+        data: the whole blob; the memoryview of a mapped file stays on disk until it is read.
+        trusted: skip the checks that read every value (NaN, norms), for bytes that were checked when they entered.
+
+    Raises:
+        IntegrityError: for anything that is not exactly what `pack` writes.
+    """
+    view = memoryview(data).cast("B")
+    entries, metadata, base = read_header(view)
+    if set(metadata) != {CARD_KEY}:
+        raise IntegrityError(
+            f"the blob's metadata is not the one key '{CARD_KEY}'", "use `steer import` for other files"
+        )
+    card = Card.from_json(strict_loads(metadata[CARD_KEY].encode(), "the card"))
+    vector = _vector({name: _map(view, base, entry) for name, entry in entries.items()})
+    if not trusted and not _finite(vector):
+        raise IntegrityError("the blob has NaN or infinite values", _AGAIN)
+    try:
+        check_card(vector, card, norms=not trusted)
+    except InvalidInputError as error:
+        raise IntegrityError(error.problem, _AGAIN) from error
+    return vector, card
+
+
+def read_header(view: memoryview) -> tuple[dict[str, TensorEntry], Mapping[str, str], int]:
+    """Return the tensors of a safetensors file, its metadata, and where its data begins.
+
+    Checks sizes first, then strict JSON, names' count, dtypes, shapes, and that the tensors tile the file exactly.
+
+    Raises:
+        IntegrityError: naming the first thing that is wrong.
+    """
+    header, base = _header_bytes(view)
+    fields = strict_loads(header, "the header")
+    if not isinstance(fields, dict):
+        raise IntegrityError("the header is not a JSON object", _AGAIN)
+    metadata = Fields({"metadata": fields.pop("__metadata__", {})}, "the header").mapping("metadata", str)
+    if not 0 < len(fields) <= MAX_TENSORS:
+        raise IntegrityError(f"the blob has {len(fields)} tensors", f"1 to {MAX_TENSORS} are allowed")
+    entries = {name: _entry(name, value) for name, value in fields.items()}
+    _check_tiling(entries, len(view) - base)
+    return entries, metadata, base
+
+
+def check_card(vector: SteeringVector, card: Card, *, norms: bool = True) -> None:
+    """Check that `card` describes `vector`: places, widths and (unless told otherwise) norms.
+
+    Raises:
+        InvalidInputError: naming the first difference.
+    """
+    if set(card.places) != set(vector.places):
+        raise InvalidInputError("the card names other layers or sites than the vector has", "use the card of compute()")
+    for place, direction in vector.directions.items():
+        width = card.model.widths.get(place.site)
+        if direction.shape[-1] != width or place.layer >= card.model.layer_count:
+            raise InvalidInputError(
+                f"the direction at {place} has width {direction.shape[-1]}, but the card's model has width {width} "
+                f"and {card.model.layer_count} layers",
+                "use the card of compute()",
+            )
+    for place, norm in vector.norms.items() if norms else ():
+        if abs(norm - card.norms[place]) > 1e-6 * max(norm, card.norms[place]):
+            raise InvalidInputError(f"the card says norm {card.norms[place]:.6g} at {place}, but it is {norm:.6g}")
+
+
+def _tensors(vector: SteeringVector) -> dict[str, Array]:
+    named = {str(place): direction for place, direction in vector.directions.items()}
+    named |= {f"{place}{REFERENCE_SUFFIX}": reference for place, reference in vector.references.items()}
+    for name, tensor in named.items():
+        if tensor.dtype not in DTYPES.values():
+            raise InvalidInputError(f"{name} has dtype {tensor.dtype}", "use float32, bfloat16, float16 or float64")
+    return {name: np.ascontiguousarray(tensor) for name, tensor in sorted(named.items())}
+
+
+def _vector(tensors: Mapping[str, Array]) -> SteeringVector:
+    directions, references = {}, {}
+    try:
+        for name, tensor in tensors.items():
+            if name.endswith(REFERENCE_SUFFIX):
+                references[Place.parse(name.removesuffix(REFERENCE_SUFFIX))] = tensor
+            else:
+                directions[Place.parse(name)] = tensor
+        return SteeringVector(directions, references)
+    except InvalidInputError as error:
+        raise IntegrityError(f"the blob is not a steering vector: {error.problem}", _AGAIN) from error
+
+
+def _finite(vector: SteeringVector) -> bool:
+    arrays = (*vector.directions.values(), *vector.references.values())
+    return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def _header_bytes(view: memoryview) -> tuple[bytes, int]:
+    if not 8 < len(view) <= MAX_BLOB:  # noqa: PLR2004 - the length of the length
+        raise IntegrityError(f"the blob has {len(view)} bytes", f"9 to {MAX_BLOB} are allowed; {_AGAIN}")
+    length = int.from_bytes(view[:8], "little")
+    if length > min(MAX_HEADER, len(view) - 8):
+        raise IntegrityError(f"the blob is truncated, or its header is too long ({length} bytes)", _AGAIN)
+    return bytes(view[8 : 8 + length]), 8 + length
+
+
+def _entry(name: str, value: object) -> TensorEntry:
+    fields = Fields(value, f"tensor '{name[:60]}'")
+    fields.only({"dtype", "shape", "data_offsets"})
+    dtype, shape, offsets = fields.text("dtype"), fields.sequence("shape", int), fields.sequence("data_offsets", int)
+    if dtype not in DTYPES:
+        raise IntegrityError(f"tensor '{name[:60]}' has dtype {dtype[:20]}", f"allowed: {', '.join(DTYPES)}")
+    if len(shape) not in (1, 2) or min(shape) < 1 or len(offsets) != 2 or min(offsets) < 0:  # noqa: PLR2004
+        raise IntegrityError(
+            f"tensor '{name[:60]}' has shape {list(shape)[:4]} or offsets that are not allowed", _AGAIN
+        )
+    if prod(shape) * DTYPES[dtype].itemsize != offsets[1] - offsets[0]:
+        raise IntegrityError(f"tensor '{name[:60]}' has a shape that does not fill its bytes", _AGAIN)
+    return TensorEntry(DTYPES[dtype], shape, *offsets)
+
+
+def _check_tiling(entries: Mapping[str, TensorEntry], size: int) -> None:
+    position = 0
+    for name, entry in sorted(entries.items(), key=lambda item: item[1].start):
+        if entry.start != position:
+            raise IntegrityError(f"tensor '{name[:60]}' overlaps another or leaves a gap", _AGAIN)
+        position = entry.stop
+    if position != size:
+        raise IntegrityError(f"the tensors take {position} bytes, but the file has {size}", _AGAIN)
+
+
+def _map(view: memoryview, base: int, entry: TensorEntry) -> Array:
+    return np.frombuffer(view, entry.dtype, prod(entry.shape), base + entry.start).reshape(entry.shape)

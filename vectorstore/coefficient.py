@@ -1,0 +1,58 @@
+"""A coefficient: the signed number on a vector, with its unit."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from typing import Literal
+
+from vectorstore.errors import InvalidInputError
+
+Unit = Literal["raw", "r"]
+_TEXT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?)(r?)\s*")
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """`2` is raw: it multiplies the direction. `0.15r` gives each direction the norm 0.15·R of its layer.
+
+    Attributes:
+        number: exact, so that `0.1 + 0.2 - 0.3` is nothing at all.
+        unit: `raw`, or `r` for multiples of the residual norm R.
+    """
+
+    number: Fraction
+    unit: Unit = "raw"
+
+    @classmethod
+    def parse(cls, text: str | float | Coefficient) -> Coefficient:
+        """Read `2`, `-0.5`, `1e-2` or `0.15r`.
+
+        Raises:
+            InvalidInputError: for anything else.
+        """
+        if isinstance(text, Coefficient):
+            return text
+        match = _TEXT.fullmatch(str(text))
+        if match is None:
+            raise InvalidInputError(f"'{text}' is not a coefficient", "write a number such as 2 or -0.5, or 0.15r")
+        return cls(Fraction(match[1]), "r" if match[2] else "raw")
+
+    def __str__(self) -> str:
+        """As people write it: `2`, `0.15r`."""
+        return f"{number_text(self.number)}{'r' if self.unit == 'r' else ''}"
+
+    def __mul__(self, factor: Fraction | int) -> Coefficient:
+        """Scale the number; the unit stays."""
+        return Coefficient(self.number * factor, self.unit)
+
+
+def number_text(number: Fraction) -> str:
+    """Return the decimal text that reads back as exactly this number.
+
+    Sums and products of decimals have one; of any other fraction it gives 200 digits.
+    """
+    with localcontext(prec=200):
+        return f"{(Decimal(number.numerator) / Decimal(number.denominator)).normalize():f}"

@@ -1,0 +1,106 @@
+"""ModelIdentity: which model a vector belongs to, and how well another one fits it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from vectorstore.canonical import Json
+from vectorstore.errors import MisfitError
+from vectorstore.fields import Fields
+
+Fit = Literal["same", "compatible", "mismatch"]
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """A causal language model, as far as a steering vector cares.
+
+    Attributes:
+        reference: how it was asked for: a hub id, a folder's name, a GGUF file's name, `demo`.
+        revision: the hub commit, or None.
+        architecture: the model class, `LlamaForCausalLM`.
+        layer_count: number of decoder layers.
+        widths: the width of the activations at each site.
+        dtype: the dtype the activations were computed in.
+        tokenizer_digest: digest of the vocabulary.
+        fingerprint: digest of samples of all parameters, rounded to bf16.
+        bos_token_id: the id that was put first, or None where none was.
+    """
+
+    reference: str
+    revision: str | None
+    architecture: str
+    layer_count: int
+    widths: Mapping[str, int]
+    dtype: str
+    tokenizer_digest: str
+    fingerprint: str
+    bos_token_id: int | None
+
+    def __post_init__(self) -> None:
+        """Freeze the widths."""
+        object.__setattr__(self, "widths", MappingProxyType(dict(self.widths)))
+
+    @property
+    def d_model(self) -> int:
+        """The width of the residual stream."""
+        return self.widths["resid_pre"]
+
+    def to_json(self) -> Json:
+        """Return the canonical form, as in the card."""
+        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "widths": dict(self.widths)}
+
+    @classmethod
+    def from_json(cls, fields: Fields) -> ModelIdentity:
+        """Read the canonical form.
+
+        Raises:
+            IntegrityError: when a part is missing or not of its type.
+        """
+        return cls(
+            reference=fields.text("reference"),
+            revision=fields.maybe("revision", str),
+            architecture=fields.text("architecture"),
+            layer_count=fields.integer("layer_count"),
+            widths=fields.mapping("widths", int),
+            dtype=fields.text("dtype"),
+            tokenizer_digest=fields.text("tokenizer_digest"),
+            fingerprint=fields.text("fingerprint"),
+            bos_token_id=fields.maybe("bos_token_id", int),
+        )
+
+    def fit(self, other: ModelIdentity) -> Fit:
+        """Say how well `other` fits: the `same` weights, a `compatible` build of them, or a `mismatch`."""
+        if self.fingerprint == other.fingerprint and self.widths == other.widths:
+            return "same"
+        shape = ("architecture", "widths", "layer_count", "tokenizer_digest")
+        return "compatible" if all(getattr(self, name) == getattr(other, name) for name in shape) else "mismatch"
+
+    def require_fit(self, other: ModelIdentity, what: str, *, force: bool = False) -> Fit:
+        """Return the fit of `what`, made on this model, on `other`.
+
+        Raises:
+            MisfitError: for a mismatch without `force`, and for another width or too few layers always.
+        """
+        fit = self.fit(other)
+        if fit != "mismatch":
+            return fit
+        if self.widths != other.widths or self.layer_count != other.layer_count:
+            raise MisfitError(
+                f"{what} was computed on {self.describe()}; this model is {other.describe()}",
+                "compute it again on this model",
+            )
+        if not force:
+            raise MisfitError(
+                f"{what} was computed on {self.reference} ({self.architecture}), and this model "
+                f"{other.reference} ({other.architecture}) has other weights and another tokenizer or architecture",
+                "compute it again on this model, or ask for it all the same with --force (Python: force=True)",
+            )
+        return fit
+
+    def describe(self) -> str:
+        """Return `HuggingFaceTB/SmolLM2 (30 layers of width 576)`."""
+        return f"{self.reference} ({self.layer_count} layers of width {self.d_model})"

@@ -1,0 +1,72 @@
+"""Contrast pairs: the prompts a vector is computed from; JSON Lines in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vectorstore.canonical import Json, canonical_bytes, strict_loads
+from vectorstore.errors import IntegrityError, InvalidInputError, NotFoundError
+
+
+@dataclass(frozen=True)
+class ContrastPair:
+    """Two prompts that differ in what the vector shall mean.
+
+    Attributes:
+        positive: the prompt to steer towards; never empty.
+        negative: the prompt to steer away from; some methods allow it to be empty.
+    """
+
+    positive: str
+    negative: str
+
+    def __post_init__(self) -> None:
+        """Refuse an empty positive: it points nowhere."""
+        if not self.positive:
+            raise InvalidInputError("the positive prompt is empty", "say what to steer towards, such as ' weddings'")
+
+    def to_json(self) -> Json:
+        """Return one line's object."""
+        return {"positive": self.positive, "negative": self.negative}
+
+
+def read_pairs(path: Path) -> tuple[ContrastPair, ...]:
+    r"""Read JSON Lines: `{"positive": "I loved it.", "negative": "I hated it."}`; blank lines are skipped.
+
+    Raises:
+        NotFoundError: when there is no such file.
+        InvalidInputError: when a line is not a pair, or the file has none; names the line.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise NotFoundError(f"cannot read pairs from {path} ({error.strerror})", "give a JSON Lines file") from error
+    pairs = tuple(_pair(line, f"{path.name} line {number}") for number, line in enumerate(lines, 1) if line.strip())
+    if not pairs:
+        raise InvalidInputError(f"{path} has no pairs", 'write lines such as {"positive": "…", "negative": "…"}')
+    return pairs
+
+
+def pairs_bytes(pairs: Iterable[ContrastPair]) -> bytes:
+    """Return the pairs as canonical JSON Lines."""
+    return items_bytes([pair.to_json() for pair in pairs])
+
+
+def items_bytes(items: Sequence[Json]) -> bytes:
+    """Return any items of data as canonical JSON Lines; their digest is the data's digest."""
+    return b"".join(canonical_bytes(item) + b"\n" for item in items)
+
+
+def _pair(line: bytes, where: str) -> ContrastPair:
+    hint = 'write {"positive": "…", "negative": "…"}, both texts'
+    try:
+        value = strict_loads(line, where)
+    except IntegrityError as error:
+        raise InvalidInputError(error.problem, hint) from error
+    if not isinstance(value, dict) or set(value) != {"positive", "negative"}:
+        raise InvalidInputError(f"{where} is not a contrast pair", hint)
+    if not all(isinstance(text, str) for text in value.values()):
+        raise InvalidInputError(f"{where} has a prompt that is not text", hint)
+    return ContrastPair(**value)
