@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from vectorstore.card import Card
+from vectorstore.errors import InvalidInputError
 from vectorstore.tokens import Tokens
 from vectorstore.vector import Array, Place
 
@@ -28,6 +29,14 @@ class Step:
     tokens: Tokens
     direction: Array
     params: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that a row per position goes with `prompt_front`, and one direction for all with the other kinds."""
+        if (self.direction.ndim == 2) != (self.tokens == "prompt_front"):  # noqa: PLR2004 - [t, d]
+            raise InvalidInputError(
+                f"a direction of shape {list(self.direction.shape)} at {self.place} cannot steer '{self.tokens}' tokens",
+                "[t, d] steers prompt_front; [d] steers prompt, generated, last or all",
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,50 @@
+"""Does a plan fit a model? Told before anything is hooked."""
+
+from __future__ import annotations
+
+import warnings
+
+from torch import nn
+
+from vectorstore.errors import MisfitError
+from vectorstore.models.identity import identify
+from vectorstore.models.layers import decoder_layers, site_widths
+from vectorstore.plan import Plan, Step
+
+
+class CompatibleModelWarning(UserWarning):
+    """The model has the vector's architecture, size and vocabulary, but other weights: a fine-tune, a quantisation."""
+
+
+def check_fit(model: nn.Module, plan: Plan, *, force: bool = False) -> None:
+    """Check that every term of `plan` was computed on this model, and every step fits its shape.
+
+    Warns with CompatibleModelWarning where the shape fits but the weights are others.
+
+    Raises:
+        MisfitError: naming the term or step that does not fit.
+    """
+    if plan.terms:
+        identity = identify(model)
+        for term in plan.terms:
+            if term.card.model.require_fit(identity, term.label, force=force) != "same":
+                warnings.warn(
+                    f"{term.label} was computed on {term.card.model.reference}, which has other weights than "
+                    f"{identity.reference}; its strength may differ",
+                    CompatibleModelWarning,
+                    stacklevel=5,
+                )
+    if plan.steps:
+        widths, count = site_widths(model), len(decoder_layers(model))
+        for step in plan.steps:
+            _check_step(step, widths, count)
+
+
+def _check_step(step: Step, widths: dict[str, int], count: int) -> None:
+    width = step.direction.shape[-1]
+    if step.place.layer >= count or width != widths.get(step.place.site):
+        raise MisfitError(
+            f"a direction of width {width} at {step.place} does not fit a model with {count} layers of width "
+            f"{widths.get(step.place.site)}",
+            "use a vector that was computed on this model",
+        )

@@ -1,0 +1,132 @@
+"""Tracker: one pre-hook on the whole model that knows, for each forward pass, which tokens it covers.
+
+It gathers once per pass what every layer hook needs, so that those only index tensors that are ready. While it follows
+a model, the model's `generate` tells it where the prompt ends; a bare forward is all prompt unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vectorstore.errors import InvalidInputError
+from vectorstore.hooks.prompt import cache_length, real_prompt
+from vectorstore.hooks.span import DecodeSpan, Span
+
+Check = Callable[[Span, Tensor | None], None]
+"""Called with each pass that begins at the first column, and its `input_ids`; raises if the plan does not suit it."""
+
+
+class Tracker:
+    """Follows the forward passes of one model."""
+
+    def __init__(self, model: nn.Module, prompt_length: int | Tensor | None, check: Check) -> None:
+        """Prepare to follow `model`; `prompt_length` (columns, or `[batch]` of them) is for bare forwards."""
+        self._model = model
+        self._prompt_length = prompt_length
+        self._check = check
+        self._names = tuple(inspect.signature(model.forward).parameters)
+        self._prompt: Tensor | None = None  # [batch, columns] of the generate call that is under way
+        self._span: Span | DecodeSpan | None = None
+
+    @property
+    def span(self) -> Span | DecodeSpan:
+        """The pass that is under way.
+
+        Raises:
+            InvalidInputError: when only a part of the model is being run.
+        """
+        if self._span is None:
+            raise InvalidInputError(
+                f"a layer ran outside of {type(self._model).__name__}'s forward pass",
+                "call the model that was given to steer(), not a part of it",
+            )
+        return self._span
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Follow the model; afterwards it is as it was."""
+        with ExitStack() as stack:
+            stack.callback(self._model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
+            stack.callback(self._model.register_forward_hook(self._end, always_call=True).remove)
+            if hasattr(self._model, "generate"):
+                stack.enter_context(_replaced(self._model, "generate", self._generate(self._model.generate)))
+            yield
+
+    def _generate(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def generate(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - generate's own
+            outer, self._prompt = self._prompt, real_prompt(self._model, args, kwargs)
+            try:
+                return original(*args, **kwargs)
+            finally:
+                self._prompt = outer
+
+        return generate
+
+    def _begin(self, _model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = dict(zip(self._names, args, strict=False)) | kwargs
+        start = cache_length(given.get("past_key_values"))
+        if self._prompt is not None and start >= self._prompt.shape[1]:
+            self._span = DecodeSpan()
+            return
+        ids, embeds = given.get("input_ids"), given.get("inputs_embeds")
+        inputs = ids if ids is not None else embeds
+        if inputs is None:
+            raise InvalidInputError("the model was called without input_ids", "pass input_ids or inputs_embeds")
+        span = self._make_span(inputs, start, given.get("attention_mask"))
+        if start == 0:
+            self._check(span, ids)
+        self._span = span
+
+    def _end(self, *_: object) -> None:
+        self._span = None
+
+    def _make_span(self, inputs: Tensor, start: int, mask: object) -> Span:
+        batch, length = inputs.shape[:2]
+        end = start + length
+        if self._prompt is not None:
+            real, prompt_end = _rows(self._prompt.to(inputs.device), batch), self._prompt.shape[1]
+            real = torch.cat((real, real.new_ones(batch, max(0, end - prompt_end))), dim=1)
+        else:
+            real = _real_columns(mask, batch, start, end).to(inputs.device)
+            prompt_end = end if self._prompt_length is None else self._prompt_length  # type: ignore[assignment]
+        return Span(start, length, real, torch.as_tensor(prompt_end, device=inputs.device).reshape(-1, 1))
+
+
+@contextmanager
+def _replaced(owner: nn.Module, name: str, value: object) -> Iterator[None]:
+    before = owner.__dict__.get(name)
+    owner.__dict__[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del owner.__dict__[name]
+        else:
+            owner.__dict__[name] = before
+
+
+def _rows(prompt: Tensor, batch: int) -> Tensor:
+    """Repeat each prompt for its beams or returned sequences, as `generate` does."""
+    return prompt.repeat_interleave(batch // prompt.shape[0], dim=0)
+
+
+def _real_columns(mask: object, batch: int, start: int, end: int) -> Tensor:
+    if not isinstance(mask, Tensor) or mask.ndim != 2:  # noqa: PLR2004 - [batch, columns]
+        return torch.ones(batch, end, dtype=torch.bool)
+    if mask.shape[1] == end - start:
+        cached = torch.ones(batch, start, dtype=torch.bool, device=mask.device)
+        return torch.cat((cached, mask.bool()), dim=1)
+    if mask.shape[1] < end:
+        raise InvalidInputError(
+            f"the attention mask covers {mask.shape[1]} columns of {end}",
+            "give one entry per token, cached ones included",
+        )
+    return mask[:, :end].bool()
