@@ -21,9 +21,10 @@ class VectorstoreError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """One line: the problem, then what to do about it."""
-        line = f"{self.problem}; {self.hint}" if self.hint else self.problem
-        return " ".join(line.split())
+        """One line that is safe to print: line breaks become spaces, other control characters their escapes."""
+        text = f"{self.problem}; {self.hint}" if self.hint else self.problem
+        line = " ".join(part.strip() for part in text.splitlines())
+        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
 
 
 class InvalidInputError(VectorstoreError):
