@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections import Counter
 from typing import Any
 
-from vectorstore.errors import IntegrityError
+from vectorstore.errors import IntegrityError, InvalidInputError
 
 Json = dict[str, Any]
+MAX_DEPTH = 64
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def canonical_bytes(value: object) -> bytes:
     """Return `value` as JSON: sorted keys, no spaces, UTF-8, no NaN.
 
     Raises:
-        ValueError: for NaN or infinity, which JSON has no word for.
+        InvalidInputError: for what JSON has no word for: NaN, infinity, half a surrogate pair, other types.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
+    try:
+        return _ENCODER.encode(value).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInputError(
+            f"a value cannot be kept as JSON ({error})", "use finite numbers, well-formed text, lists and mappings"
+        ) from error
 
 
 def strict_loads(data: bytes, what: str) -> Any:  # noqa: ANN401 - JSON is any of its types
-    """Parse JSON that somebody else wrote: no duplicate keys, no NaN, UTF-8 only.
+    """Parse JSON that somebody else wrote: UTF-8, no duplicate keys, no NaN, and no deeper than MAX_DEPTH.
+
+    What it returns can always be written again by `canonical_bytes`.
 
     Raises:
         IntegrityError: for anything else; `what` names the bytes in the message.
     """
     try:
-        return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{what} is not valid JSON ({error})", "get the file again from where it came") from error
+        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        _check_depth(value)
+        canonical_bytes(value)  # refuses 1e999, which reads as infinity, and lone surrogates, which \u can spell
+    except (ValueError, RecursionError, InvalidInputError) as error:
+        raise IntegrityError(
+            f"{what} is not valid JSON ({_reason(error)})", "get the file again from where it came"
+        ) from error
+    return value
 
 
 def digest(data: bytes | bytearray | memoryview) -> str:
@@ -38,13 +54,35 @@ def digest(data: bytes | bytearray | memoryview) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
+def is_digest(text: str) -> bool:
+    """Return whether `text` is `sha256:` and 64 lower-case hex digits."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> Json:
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"key {twice[:60]!r} occurs twice")
     return result
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        children = (
+            item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)
+        )
+        level = [item for values in children for item in values]
+        if not level:
+            return
+    raise ValueError(f"nested deeper than {MAX_DEPTH}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.pos + 1}"
+    return error.problem if isinstance(error, InvalidInputError) else str(error)
 
 
 def _no_constant(name: str) -> None:

@@ -9,6 +9,14 @@ from typing import Any, TypeVar
 from vectorstore.errors import IntegrityError
 
 T = TypeVar("T")
+MAX_INTEGER = 2**63 - 1  # what databases keep
+_WORDS: Mapping[type, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a finite number",
+    list: "a list",
+    dict: "an object",
+}
 
 
 class Fields:
@@ -64,10 +72,12 @@ class Fields:
         return self._typed(self._value[name], kind, name)
 
     def _typed(self, value: Any, kind: type[T], name: str) -> T:  # noqa: ANN401 - JSON is any of its types
+        if type(value) is int and not -MAX_INTEGER <= value <= MAX_INTEGER:
+            raise self._bad(f"has a number in {name} that is too large")
         if kind is float and type(value) in (int, float) and math.isfinite(value):
             return float(value)  # type: ignore[return-value]
-        if kind is not object and (type(value) is not kind):
-            raise self._bad(f"has a {name} that is not {kind.__name__}")
+        if kind is not object and type(value) is not kind:  # isinstance would let True pass as 1
+            raise self._bad(f"has a {name} that is not {_WORDS.get(kind, kind.__name__)}")
         return value  # type: ignore[no-any-return]
 
     def _bad(self, trouble: str) -> IntegrityError:

@@ -6,12 +6,11 @@ initial annotations. It holds no time and no number, so the same content is the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from vectorstore.canonical import Json, canonical_bytes, digest, strict_loads
+from vectorstore.canonical import Json, canonical_bytes, digest, is_digest, strict_loads
 from vectorstore.errors import IntegrityError
 from vectorstore.fields import Fields
 
@@ -23,6 +22,7 @@ ARTIFACT_TYPES = {
 VECTOR_BLOB = "application/vnd.safetensors"
 ITEMS_BLOB = "application/jsonl"
 RECIPE_BLOB = "application/vnd.steering-vectorstore.recipe-body.v1+json"
+_BODIES = {"vector": VECTOR_BLOB, "recipe": RECIPE_BLOB}
 NAME_ANNOTATION = "org.opencontainers.image.ref.name"
 _EMPTY_CONFIG: Json = {
     "mediaType": "application/vnd.oci.empty.v1+json",
@@ -30,12 +30,11 @@ _EMPTY_CONFIG: Json = {
     "size": 2,
     "data": "e30=",
 }
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class BlobEntry:
-    """A blob that belongs to the version."""
+    """A blob that belongs to the version: its media type, its digest, and its size in bytes."""
 
     media_type: str
     digest: str
@@ -66,7 +65,11 @@ class Manifest:
         object.__setattr__(self, "annotations", MappingProxyType(dict(self.annotations)))
 
     def to_bytes(self) -> bytes:
-        """Return the canonical bytes."""
+        """Return the canonical bytes.
+
+        Raises:
+            InvalidInputError: when an annotation is not well-formed text.
+        """
         layers = [{"mediaType": blob.media_type, "digest": blob.digest, "size": blob.size} for blob in self.blobs]
         return canonical_bytes(
             {
@@ -98,14 +101,11 @@ class Manifest:
             raise IntegrityError("the manifest is of an unknown artifact type", f"known: {', '.join(kinds)}")
         blobs = tuple(_blob(Fields(layer, "a blob of the manifest")) for layer in fields.sequence("layers", dict))
         manifest = cls(kind, blobs, fields.mapping("annotations", str))
-        if not blobs or manifest.to_bytes() != data:
+        if not blobs or blobs[0].media_type != _BODIES[kind]:
+            raise IntegrityError(f"the manifest is of a {kind}, but its first blob is not", f"expected {_BODIES[kind]}")
+        if manifest.to_bytes() != data:
             raise IntegrityError("the manifest is not in its canonical form", "get it again from where it came")
         return manifest
-
-
-def is_digest(text: str) -> bool:
-    """Return whether `text` is `sha256:` and 64 lower-case hex digits."""
-    return _DIGEST.fullmatch(text) is not None
 
 
 def _blob(fields: Fields) -> BlobEntry:
