@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,11 @@ class ContrastPair:
     negative: str
 
     def __post_init__(self) -> None:
-        """Refuse an empty positive: it points nowhere."""
+        """Refuse an empty positive, which points nowhere, and text that cannot be written as UTF-8."""
         if not self.positive:
             raise InvalidInputError("the positive prompt is empty", "say what to steer towards, such as ' weddings'")
+
+        canonical_bytes(self.to_json())
 
     def to_json(self) -> Json:
         """Return one line's object."""
@@ -33,14 +36,14 @@ class ContrastPair:
 
 
 def read_pairs(path: Path) -> tuple[ContrastPair, ...]:
-    r"""Read JSON Lines: `{"positive": "I loved it.", "negative": "I hated it."}`; blank lines are skipped.
+    r"""Read JSON Lines: `{"positive": "I loved it.", "negative": "I hated it."}`; blank lines and a BOM are skipped.
 
     Raises:
         NotFoundError: when there is no such file.
         InvalidInputError: when a line is not a pair, or the file has none; names the line.
     """
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
     except OSError as error:
         raise NotFoundError(f"cannot read pairs from {path} ({error.strerror})", "give a JSON Lines file") from error
     pairs = tuple(_pair(line, f"{path.name} line {number}") for number, line in enumerate(lines, 1) if line.strip())
@@ -69,4 +72,7 @@ def _pair(line: bytes, where: str) -> ContrastPair:
         raise InvalidInputError(f"{where} is not a contrast pair", hint)
     if not all(isinstance(text, str) for text in value.values()):
         raise InvalidInputError(f"{where} has a prompt that is not text", hint)
-    return ContrastPair(**value)
+    try:
+        return ContrastPair(**value)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{where}: {error.problem}", error.hint) from error
