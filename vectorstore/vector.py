@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,11 @@ class Place(NamedTuple):
         """`resid_pre.18`, as in tensor names."""
         return f"{self.site}.{self.layer}"
 
+    @property
+    def order(self) -> tuple[int, int]:
+        """The key that sorts places: by site, in the order of SITES, and then by layer."""
+        return SITES.index(self.site), self.layer
+
     @classmethod
     def parse(cls, text: str) -> Place:
         """Read `resid_pre.18`.
@@ -41,7 +46,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SteeringVector:
-    """Directions by place. Frozen: operations return new vectors, arrays are read-only.
+    """Directions by place. Frozen: operations return new vectors; arrays are read-only, and copied if they were not.
 
     Attributes:
         directions: `[d]` (one for every steered token) or `[t, d]` (one per prompt position, front aligned).
@@ -54,13 +59,13 @@ class SteeringVector:
     references: Mapping[Place, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check shapes and freeze the arrays."""
+        """Check shapes, sort by place and freeze the arrays."""
         if not self.directions:
             raise InvalidInputError("a steering vector needs at least one direction", "give a direction for one layer")
         for place, direction in self.directions.items():
             _check(place, direction)
         for place, reference in self.references.items():
-            if place not in self.directions or reference.shape != self.directions[place].shape[-1:]:
+            if place not in self.directions or np.shape(reference) != self.directions[place].shape[-1:]:
                 raise InvalidInputError(
                     f"the reference at {place} belongs to no direction of its width", "give one [d] reference a place"
                 )
@@ -108,21 +113,25 @@ class SteeringVector:
         return SteeringVector({place: function(place, direction) for place, direction in self.directions.items()})
 
     def __add__(self, other: SteeringVector) -> SteeringVector:
-        """Sum where both have a direction, the one there is elsewhere."""
+        """Sum where both have a direction, the one there is elsewhere; references do not carry over."""
+        if not isinstance(other, SteeringVector):
+            return NotImplemented
         places = dict.fromkeys((*self.directions, *other.directions))
         return SteeringVector({place: _sum(place, self, other) for place in places})
 
     def __sub__(self, other: SteeringVector) -> SteeringVector:
         """Add the negative."""
+        if not isinstance(other, SteeringVector):
+            return NotImplemented
         return self + -other
 
     def __neg__(self) -> SteeringVector:
         """Turn every direction round."""
         return self * -1
 
-    def __mul__(self, factor: float) -> SteeringVector:
-        """Scale every direction."""
-        return self.map(lambda _, direction: widened(direction) * np.float32(factor))
+    def __mul__(self, factor: SupportsFloat) -> SteeringVector:
+        """Scale every direction; references do not carry over."""
+        return self.map(lambda _, direction: _sealed(widened(direction) * float(factor)))
 
     __rmul__ = __mul__
 
@@ -136,13 +145,14 @@ class SteeringVector:
 
 
 def direction_norm(direction: Array) -> float:
-    """Return the Euclidean norm of `[d]`, or of the largest row of `[t, d]`, in float64."""
-    return float(np.linalg.norm(direction.astype(np.float64), axis=-1).max())
+    """Return the Euclidean norm of `[d]`, or of the largest row of `[t, d]`, in float64; infinite where that is."""
+    with np.errstate(over="ignore"):
+        return float(np.linalg.norm(direction.astype(np.float64), axis=-1).max())
 
 
 def widened(direction: Array) -> Array:
     """Return the direction in float32, or as it is where it is float64."""
-    return direction if direction.dtype == np.float64 else direction.astype(np.float32)
+    return direction if direction.dtype == np.float64 else direction.astype(np.float32, copy=False)
 
 
 def layers_text(layers: Iterable[int]) -> str:
@@ -159,9 +169,13 @@ def _is_layer(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 6 and str(int(text)) == text  # noqa: PLR2004
 
 
-def _check(place: Place, direction: Array) -> None:
+def _check(place: Place, direction: object) -> None:
     if place.site not in SITES or place.layer < 0:
         raise InvalidInputError(f"{place} is not a place", f"use a 0-based layer and one of {', '.join(SITES)}")
+    if not isinstance(direction, np.ndarray):
+        raise InvalidInputError(
+            f"the direction at {place} is a {type(direction).__name__}", "give a numpy array, such as tensor.numpy()"
+        )
     if direction.ndim not in (1, 2) or direction.size == 0:
         raise InvalidInputError(
             f"the direction at {place} has shape {list(direction.shape)}", "give [d], or [t, d] with a row per position"
@@ -169,12 +183,18 @@ def _check(place: Place, direction: Array) -> None:
 
 
 def _frozen(arrays: Mapping[Place, Array]) -> Mapping[Place, Array]:
-    frozen = {}
-    for place in sorted(arrays, key=lambda place: (SITES.index(place.site), place.layer)):
-        view = arrays[place].view()
-        view.flags.writeable = False
-        frozen[place] = view
-    return MappingProxyType(frozen)
+    places = sorted(arrays, key=lambda place: place.order)
+    return MappingProxyType({place: _read_only(arrays[place]) for place in places})
+
+
+def _read_only(array: Array) -> Array:
+    return _sealed(array.copy()) if array.flags.writeable else array
+
+
+def _sealed(array: Array) -> Array:
+    """Make an array that nobody else holds read-only."""
+    array.flags.writeable = False
+    return array
 
 
 def _sum(place: Place, left: SteeringVector, right: SteeringVector) -> Array:
@@ -186,11 +206,14 @@ def _sum(place: Place, left: SteeringVector, right: SteeringVector) -> Array:
             f"directions at {place} have shapes {list(a.shape)} and {list(b.shape)}",
             "only directions of one shape add up; vectors of different models or token counts do not",
         )
-    total: Array = widened(a) + widened(b)
-    return total
+    return _sealed(widened(a) + widened(b))
 
 
 def _same(left: Mapping[Place, Array], right: Mapping[Place, Array]) -> bool:
     return left.keys() == right.keys() and all(
-        a.dtype == right[place].dtype and np.array_equal(a, right[place]) for place, a in left.items()
+        _fingerprint(a) == _fingerprint(right[place]) for place, a in left.items()
     )
+
+
+def _fingerprint(array: Array) -> tuple[str, tuple[int, ...], bytes]:
+    return str(array.dtype), array.shape, array.tobytes()
