@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, get_args
 
-from vectorstore.canonical import Json, digest
+from vectorstore.canonical import Json, digest, is_digest
 from vectorstore.errors import IntegrityError, InvalidInputError
 from vectorstore.fields import Fields
 from vectorstore.identity import ModelIdentity
@@ -21,12 +21,23 @@ DATA_KINDS = ("pairs", "texts", "labelled", "targets", "demonstrations", "file")
 
 @dataclass(frozen=True)
 class MethodUse:
-    """The extraction method, with everything needed to repeat it."""
+    """The extraction method, with everything needed to repeat it.
+
+    Attributes:
+        name: in the registry of methods.
+        version: of the method, which changes when the same data gives other directions.
+        params: JSON values by name.
+        seed: of its random choices.
+    """
 
     name: str
     version: str
     params: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Freeze the params."""
+        object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,17 @@ class Data:
     def of(cls, kind: str, items: tuple[Json, ...]) -> Data:
         """Describe `items`."""
         return cls(kind, digest(items_bytes(items)), len(items), items)
+
+    def with_items(self, items: tuple[Json, ...]) -> Data:
+        """Return the data with its items at hand.
+
+        Raises:
+            IntegrityError: when digest or count are not those of the items.
+        """
+        data = Data.of(self.kind, items)
+        if (data.digest, data.count) != (self.digest, self.count):
+            raise IntegrityError("the items of the data do not match their digest and count", "get them again")
+        return data
 
     def detached(self) -> bytes | None:
         """Return the items as JSON Lines where they are too large to travel inside the card, else None."""
@@ -97,18 +119,34 @@ class Card:
     versions: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        """Freeze the mappings."""
-        for name in ("norms", "residual_norms", "versions"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        """Freeze the mappings, sorted by place."""
+        for name in ("norms", "residual_norms"):
+            by_place = dict(sorted(getattr(self, name).items(), key=lambda item: item[0].order))
+            object.__setattr__(self, name, MappingProxyType(by_place))
+        object.__setattr__(self, "versions", MappingProxyType(dict(self.versions)))
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Where the directions are."""
+        """Where the directions are, by site and then by layer."""
         return tuple(self.norms)
 
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites, each once, by alphabet."""
+        return tuple(sorted({place.site for place in self.norms}))
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers, each once, ascending."""
+        return tuple(sorted({place.layer for place in self.norms}))
+
     def with_items(self, items: tuple[Json, ...]) -> Card:
-        """Return the card with its data's items at hand again."""
-        return replace(self, data=replace(self.data, items=items))
+        """Return the card with its data's items at hand again.
+
+        Raises:
+            IntegrityError: when they are not the items the card was made with.
+        """
+        return replace(self, data=self.data.with_items(items))
 
     def to_json(self) -> Json:
         """Return the canonical form; items above 64 KiB stay out (a second blob has them)."""
@@ -116,8 +154,8 @@ class Card:
         data = {"kind": self.data.kind, "digest": self.data.digest, "count": self.data.count}
         return {
             "model": self.model.to_json(),
-            "sites": sorted({place.site for place in self.norms}),
-            "layers": sorted({place.layer for place in self.norms}),
+            "sites": list(self.sites),
+            "layers": list(self.layers),
             "method": {**vars(self.method), "params": dict(self.method.params)},
             "data": {**data, "items": list(self.data.items or ())} if inline else data,
             "read": {"positions": self.read.positions, "tokens": [list(text) for text in self.read.tokens]},
@@ -145,9 +183,10 @@ class Card:
             residual_norms=_by_place(fields.mapping("residual_norms", float)),
             versions=fields.mapping("versions", str),
         )
-        derived = card.to_json()
-        if any(fields.sequence(name, kind) != tuple(derived[name]) for name, kind in (("sites", str), ("layers", int))):
+        if fields.sequence("sites", str) != card.sites or fields.sequence("layers", int) != card.layers:
             raise IntegrityError("the card's sites and layers differ from its norms", "get the file again")
+        if not set(card.residual_norms) <= set(card.norms) or min((0, *card.residual_norms.values())) < 0:
+            raise IntegrityError("the card has a residual norm of no direction, or below 0", "get the file again")
         return card
 
 
@@ -157,13 +196,14 @@ def _method(fields: Fields) -> MethodUse:
 
 
 def _data(fields: Fields) -> Data:
-    items = fields.sequence("items", dict) if fields.maybe("items", list) is not None else None
-    data = Data(fields.text("kind"), fields.text("digest"), fields.integer("count"), items)
+    data = Data(fields.text("kind"), fields.text("digest"), fields.integer("count"))
     if data.kind not in DATA_KINDS:
         raise IntegrityError(f"the card has data of kind '{data.kind[:60]}'", f"kinds: {', '.join(DATA_KINDS)}")
-    if items is not None and Data.of(data.kind, items) != data:
-        raise IntegrityError("the card's items do not match their digest and count", "get the file again")
-    return data
+    if not is_digest(data.digest):
+        raise IntegrityError(
+            f"the card has a data digest '{data.digest[:80]}'", "digests are sha256: and 64 hex digits"
+        )
+    return data if fields.maybe("items", list) is None else data.with_items(fields.sequence("items", dict))
 
 
 def _read(fields: Fields) -> ReadPositions:

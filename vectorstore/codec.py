@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
+from math import isclose, prod
 from typing import Any
 
 import ml_dtypes
@@ -50,12 +50,17 @@ def pack(vector: SteeringVector, card: Card) -> bytes:
     """Return the blob of a vector: always the same bytes for the same vector and card.
 
     Raises:
-        InvalidInputError: when the card describes other directions, or a value is NaN or infinite.
+        InvalidInputError: for what `unpack` would refuse: a card of other directions, NaN, a card that is too large.
     """
     check_card(vector, card)
     if not _finite(vector):
         raise InvalidInputError("the vector has NaN or infinite values", "compute it again in float32")
-    return safetensors.numpy.save(_tensors(vector), {CARD_KEY: canonical_bytes(card.to_json()).decode()})
+    blob = safetensors.numpy.save(_tensors(vector), {CARD_KEY: canonical_bytes(card.to_json()).decode()})
+    try:
+        unpack(blob, trusted=True)  # what cannot be read again must not be kept
+    except IntegrityError as error:
+        raise InvalidInputError(f"this vector and card cannot be kept: {error.problem}", "mend the card") from error
+    return blob
 
 
 def unpack(data: bytes | memoryview, *, trusted: bool = False) -> tuple[SteeringVector, Card]:
@@ -66,9 +71,9 @@ def unpack(data: bytes | memoryview, *, trusted: bool = False) -> tuple[Steering
         trusted: skip the checks that read every value (NaN, norms), for bytes that were checked when they entered.
 
     Raises:
-        IntegrityError: for anything that is not exactly what `pack` writes.
+        IntegrityError: for bytes that are broken or hostile, or a card that is not canonical or not true.
     """
-    view = memoryview(data).cast("B")
+    view = memoryview(data).cast("B").toreadonly()
     entries, metadata, base = read_header(view)
     if set(metadata) != {CARD_KEY}:
         raise IntegrityError(
@@ -76,6 +81,8 @@ def unpack(data: bytes | memoryview, *, trusted: bool = False) -> tuple[Steering
         )
     card = Card.from_json(strict_loads(metadata[CARD_KEY].encode(), "the card"))
     vector = _vector({name: _map(view, base, entry) for name, entry in entries.items()})
+    if not trusted and canonical_bytes(card.to_json()) != metadata[CARD_KEY].encode():
+        raise IntegrityError("the card is not in its canonical form", _AGAIN)
     if not trusted and not _finite(vector):
         raise IntegrityError("the blob has NaN or infinite values", _AGAIN)
     try:
@@ -94,9 +101,9 @@ def read_header(view: memoryview) -> tuple[dict[str, TensorEntry], Mapping[str, 
         IntegrityError: naming the first thing that is wrong.
     """
     header, base = _header_bytes(view)
-    fields = strict_loads(header, "the header")
-    if not isinstance(fields, dict):
+    if not header.startswith(b"{"):
         raise IntegrityError("the header is not a JSON object", _AGAIN)
+    fields = strict_loads(header, "the header")
     metadata = Fields({"metadata": fields.pop("__metadata__", {})}, "the header").mapping("metadata", str)
     if not 0 < len(fields) <= MAX_TENSORS:
         raise IntegrityError(f"the blob has {len(fields)} tensors", f"1 to {MAX_TENSORS} are allowed")
@@ -122,8 +129,11 @@ def check_card(vector: SteeringVector, card: Card, *, norms: bool = True) -> Non
                 "use the card of compute()",
             )
     for place, norm in vector.norms.items() if norms else ():
-        if abs(norm - card.norms[place]) > 1e-6 * max(norm, card.norms[place]):
-            raise InvalidInputError(f"the card says norm {card.norms[place]:.6g} at {place}, but it is {norm:.6g}")
+        if not isclose(norm, card.norms[place], rel_tol=1e-6):
+            raise InvalidInputError(
+                f"the card says norm {card.norms[place]:.6g} at {place}, but it is {norm:.6g}",
+                "use the card of compute()",
+            )
 
 
 def _tensors(vector: SteeringVector) -> dict[str, Array]:
