@@ -7,12 +7,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import platformdirs
 
 from vectorstore.errors import InvalidInputError
 
 APP = "steering-vectorstore"
+KEYS = ("home", "database_url", "blobs_url", "cache")
 
 
 @dataclass(frozen=True)
@@ -38,27 +40,47 @@ class Settings:
         blobs_url: str | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Settings:
-        """Read `STEER_HOME`, `STEER_DATABASE_URL`, `STEER_BLOBS_URL`, `STEER_CACHE`, `STEER_CONFIG`; then the file.
+        """Read `STEER_HOME`, `STEER_DATABASE_URL`, `STEER_BLOBS_URL`, `STEER_CACHE`; then the file at `STEER_CONFIG`.
+
+        The file is TOML with the keys `home`, `database_url`, `blobs_url` and `cache`; an empty value counts as none.
 
         Raises:
-            InvalidInputError: when the config file cannot be read.
+            InvalidInputError: when the config file cannot be read, or says something else.
         """
-        env = os.environ if environment is None else environment
-        values = {f"STEER_{key.upper()}": value for key, value in _config_file(env).items()} | dict(env)
-        home = Path(values.get("STEER_HOME") or platformdirs.user_data_dir(APP)).expanduser().absolute()
+        env = {key: value for key, value in (os.environ if environment is None else environment).items() if value}
+        values = _config_file(env) | env
+        home = _path(values.get("STEER_HOME") or platformdirs.user_data_dir(APP))
         return cls(
             home=home,
-            database_url=database_url or values.get("STEER_DATABASE_URL") or f"sqlite:///{home / 'library.db'}",
+            database_url=database_url
+            or values.get("STEER_DATABASE_URL")
+            or f"sqlite:///{quote(str(home / 'library.db'))}",
             blobs_url=blobs_url or values.get("STEER_BLOBS_URL") or str(home / "blobs"),
-            cache=Path(values.get("STEER_CACHE") or platformdirs.user_cache_dir(APP)).expanduser().absolute(),
+            cache=_path(values.get("STEER_CACHE") or platformdirs.user_cache_dir(APP)),
         )
 
 
-def _config_file(env: Mapping[str, str]) -> dict[str, str]:
-    path = Path(env.get("STEER_CONFIG") or Path(platformdirs.user_config_dir(APP)) / "config.toml")
+def _path(text: str) -> Path:
+    """Return the absolute path; `~` is the user's home."""
     try:
-        return {key: str(value) for key, value in tomllib.loads(path.read_text()).items()}
-    except FileNotFoundError:
-        return {}
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise InvalidInputError(f"cannot tell which folder '{text}' is ({error})", "write the whole path") from error
+
+
+def _config_file(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of the config file, under the names they have in the environment."""
+    chosen = env.get("STEER_CONFIG")
+    path = _path(chosen) if chosen else Path(platformdirs.user_config_dir(APP)) / "config.toml"
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        if not chosen:
+            return {}
+        raise InvalidInputError(f"there is no {path}", "mend STEER_CONFIG or unset it") from error
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"cannot read {path} ({error})", "mend the file or remove it") from error
+    for key, value in values.items():
+        if key not in KEYS or not isinstance(value, str):
+            raise InvalidInputError(f"{path} has '{key} = {value!r}'", f"give texts for {', '.join(KEYS)}, and no more")
+    return {f"STEER_{key.upper()}": value for key, value in values.items() if value}
