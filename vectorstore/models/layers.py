@@ -1,0 +1,209 @@
+"""The decoder layers of any Hugging Face causal LM, and the module to hook for each site."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+from vectorstore.errors import InvalidInputError
+from vectorstore.models.architectures import PROJECTIONS, Exceptions, exceptions
+from vectorstore.models.structure import find_layers
+from vectorstore.vector import SITES, Place
+
+Side = Literal["input", "output"]
+
+_ATTENTION = re.compile(r"attn|attention")
+_CROSS = re.compile(r"cross|encoder_att")
+_MLP = re.compile(r"mlp|ffn|feed_?forward|moe")
+_paths: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
+
+def decoder_layers(model: nn.Module, path: str | None = None) -> Sequence[nn.Module]:
+    """Return the decoder layers, in the order they run.
+
+    Args:
+        model: a Hugging Face causal language model.
+        path: the dotted path of their list, `model.layers`, where structure does not find it. It is remembered for
+            this model, so that hooks and identity follow it too.
+
+    Raises:
+        InvalidInputError: when they are not found, or `path` is no list of modules.
+    """
+    found = path or _paths.get(model) or _find(model)
+    layers = _at(model, found)
+    if not isinstance(layers, (nn.ModuleList, nn.Sequential)) or not len(layers):
+        raise InvalidInputError(
+            f"{type(model).__name__} has no list of modules at '{found}'", "see model.named_modules()"
+        )
+    _paths[model] = found
+    return list(layers)
+
+
+def resolve_layer(model: nn.Module, layer: int) -> int:
+    """Return the 0-based number of `layer`, which counts from the end when it is negative.
+
+    Raises:
+        InvalidInputError: when the model has no such layer.
+    """
+    count = len(decoder_layers(model))
+    if not -count <= layer < count:
+        raise InvalidInputError(
+            f"layer {layer} is out of range for {type(model).__name__} with {count} layers",
+            f"choose 0..{count - 1}, or -{count}..-1 from the end",
+        )
+    return layer % count
+
+
+def site_module(model: nn.Module, place: Place) -> tuple[nn.Module, Side]:
+    """Return the module to hook for `place`, and whether its input or its output is the site.
+
+    The hidden states are the first argument (or the keyword `hidden_states`), and the output or its first item.
+    `attn_out` and `mlp_out` are the module's own output: where the layer norms or scales it before adding it to the
+    residual stream (Gemma 2 and 3, OLMo 2, Granite), the site is before that. An OPT MLP has no module of its own;
+    its site is the output of `fc2`, `[batch * tokens, d_model]`.
+
+    Raises:
+        InvalidInputError: when the model has no such layer or site.
+    """
+    layer = decoder_layers(model)[resolve_layer(model, place.layer)]
+    if place.site in ("resid_pre", "resid_post"):
+        return layer, "input" if place.site == "resid_pre" else "output"
+    module = _site(model, layer, place.site)
+    if module is None:
+        raise InvalidInputError(_missing(model, place), f"use one of {', '.join(site_widths(model))}")
+    return module, "input" if place.site == "head_out" else "output"
+
+
+def site_widths(model: nn.Module) -> dict[str, int]:
+    """Return the width of the activations at each site that the model has, in the order of SITES.
+
+    `head_out` is heads * head_dim, which may differ from d_model. It is left out where layers differ in it.
+    """
+    width = d_model(model)
+    widths = {site: {width} for site in ("resid_pre", "resid_post")}
+    for site in ("attn_out", "mlp_out", "head_out"):
+        modules = [_site(model, layer, site) for layer in decoder_layers(model)]
+        sizes = {linear_widths(module)[0] if site == "head_out" else width for module in modules if module is not None}
+        widths[site] = sizes
+    return {site: sizes.pop() for site, sizes in widths.items() if len(sizes) == 1}
+
+
+def text_config(model: nn.Module) -> Any:  # noqa: ANN401 - transformers' configs have no common type for what is read
+    """Return the config of the language model, also where it is one part of a larger model.
+
+    Raises:
+        InvalidInputError: for a module that is no Hugging Face model.
+    """
+    config: Any = getattr(model, "config", None)
+    if not hasattr(config, "get_text_config"):
+        raise InvalidInputError(f"{type(model).__name__} is no Hugging Face model", "load it with load_model()")
+    return config.get_text_config(decoder=True)
+
+
+def d_model(model: nn.Module) -> int:
+    """Return the width of the residual stream."""
+    return int(text_config(model).hidden_size)
+
+
+def linear_widths(module: nn.Module) -> tuple[int, int]:
+    """Return the input and output width of a linear layer; GPT-2's `Conv1D` too.
+
+    Raises:
+        InvalidInputError: for a module that is not linear.
+    """
+    if not _is_linear(module):
+        raise InvalidInputError(f"{type(module).__name__} is no linear layer", "see architectures.py")
+    names = ("in_features", "out_features") if hasattr(module, "in_features") else ("nx", "nf")
+    return int(getattr(module, names[0])), int(getattr(module, names[1]))
+
+
+def _find(model: nn.Module) -> str:
+    config = text_config(model)
+    count = getattr(config, "num_hidden_layers", None)
+    return _exceptions(model).layers or find_layers(model, count, d_model(model))
+
+
+def _exceptions(model: nn.Module) -> Exceptions:
+    return exceptions(text_config(model).model_type)
+
+
+def _at(module: nn.Module, path: str) -> nn.Module | None:
+    try:
+        return module.get_submodule(path)
+    except AttributeError:
+        return None
+
+
+def _site(model: nn.Module, layer: nn.Module, site: str) -> nn.Module | None:
+    known = _exceptions(model)
+    if site == "mlp_out":
+        return _at(layer, known.mlp) if known.mlp else _mlp(layer, d_model(model))
+    if site == "attn_out":
+        return _at(layer, known.attention) if known.attention else _attention(layer)
+    if known.projection:
+        return _at(layer, known.projection)
+    attention = _attention(layer)
+    return None if attention is None else _projection(attention, d_model(model))
+
+
+def _attention(layer: nn.Module) -> nn.Module | None:
+    blocks = _blocks(layer)
+    named = [block for name, block in blocks.items() if _ATTENTION.search(name)]
+    typed = [block for block in blocks.values() if re.search(r"Attention(Block)?$", type(block).__name__)]
+    return _only(named or typed)
+
+
+def _mlp(layer: nn.Module, width: int) -> nn.Module | None:
+    attention = _attention(layer)
+    others = {name: block for name, block in _blocks(layer).items() if block is not attention}
+    if named := [block for name, block in others.items() if _MLP.search(name)]:
+        return _only(named)
+    if others and all(_is_linear(block) for block in others.values()):
+        last = list(others.values())[-1]
+        return last if linear_widths(last)[1] == width else None
+    return _only(list(others.values()))
+
+
+def _projection(attention: nn.Module, width: int) -> nn.Module | None:
+    linears = {
+        path.rpartition(".")[2]: module
+        for path, module in attention.named_modules()
+        if _is_linear(module) and linear_widths(module)[1] == width
+    }
+    named = (linears[name] for name in PROJECTIONS if name in linears)
+    return next(named, next(reversed(linears.values()), None))
+
+
+def _blocks(layer: nn.Module) -> dict[str, nn.Module]:
+    """Return the children that hold matrices: attention and MLP, but no norm, dropout or cross-attention."""
+    return {
+        name: child
+        for name, child in layer.named_children()
+        if not _CROSS.search(name) and any(t.ndim > 1 for t in chain(child.parameters(), child.buffers()))
+    }
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return (hasattr(module, "in_features") and hasattr(module, "out_features")) or (
+        hasattr(module, "nx") and hasattr(module, "nf")
+    )
+
+
+def _only(modules: list[nn.Module]) -> nn.Module | None:
+    return modules[0] if len(modules) == 1 else None
+
+
+def _missing(model: nn.Module, place: Place) -> str:
+    if place.site not in SITES:
+        return f"'{place.site}' is no site"
+    name = type(model).__name__
+    layers = decoder_layers(model)
+    having = [number for number, layer in enumerate(layers) if _site(model, layer, place.site) is not None]
+    return f"{place.site} at layer {place.layer} is not one module of {name}" + (
+        f" (it is in layers {', '.join(map(str, having))})" if having else ""
+    )
