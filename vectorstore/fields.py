@@ -74,9 +74,10 @@ class Fields:
     def _typed(self, value: Any, kind: type[T], name: str) -> T:  # noqa: ANN401 - JSON is any of its types
         if type(value) is int and not -MAX_INTEGER <= value <= MAX_INTEGER:
             raise self._bad(f"has a number in {name} that is too large")
-        if kind is float and type(value) in (int, float) and math.isfinite(value):
-            return float(value)  # type: ignore[return-value]
-        if kind is not object and type(value) is not kind:  # isinstance would let True pass as 1
+        if kind is float and type(value) is int:
+            value = float(value)
+        # isinstance would let True pass as 1
+        if (kind is not object and type(value) is not kind) or (kind is float and not math.isfinite(value)):
             raise self._bad(f"has a {name} that is not {_WORDS.get(kind, kind.__name__)}")
         return value  # type: ignore[no-any-return]
 
