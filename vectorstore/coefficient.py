@@ -11,6 +11,7 @@ from typing import Literal
 from vectorstore.errors import InvalidInputError
 
 Unit = Literal["raw", "r"]
+MAX_DIGITS = 200
 _TEXT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?)(r?)\s*")
 
 
@@ -35,10 +36,19 @@ class Coefficient:
         """
         if isinstance(text, Coefficient):
             return text
-        match = _TEXT.fullmatch(str(text))
-        if match is None:
-            raise InvalidInputError(f"'{text}' is not a coefficient", "write a number such as 2 or -0.5, or 0.15r")
-        return cls(Fraction(match[1]), "r" if match[2] else "raw")
+        match = _TEXT.fullmatch(str(text)[: MAX_DIGITS + 2])
+        coefficient = cls(Fraction(match[1]), "r" if match[2] else "raw") if match else None
+        if coefficient is None or len(str(text)) > MAX_DIGITS or not coefficient.is_short:
+            raise InvalidInputError(
+                f"'{str(text)[:60]}' is not a coefficient", "write a number such as 2 or -0.5, or 0.15r"
+            )
+        return coefficient
+
+    @property
+    def is_short(self) -> bool:
+        """Whether its decimal text is exact and short enough to read back."""
+        text = number_text(self.number)
+        return len(text) < MAX_DIGITS and Fraction(text) == self.number
 
     def __str__(self) -> str:
         """As people write it: `2`, `0.15r`."""
@@ -54,5 +64,5 @@ def number_text(number: Fraction) -> str:
 
     Sums and products of decimals have one; of any other fraction it gives 200 digits.
     """
-    with localcontext(prec=200):
+    with localcontext(prec=MAX_DIGITS):
         return f"{(Decimal(number.numerator) / Decimal(number.denominator)).normalize():f}"

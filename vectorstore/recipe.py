@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vectorstore.canonical import Json, canonical_bytes, strict_loads
+from vectorstore.canonical import Json, canonical_bytes, is_digest, strict_loads
 from vectorstore.errors import IntegrityError, InvalidInputError
 from vectorstore.fields import Fields
-from vectorstore.manifest import ARTIFACT_TYPES, is_digest
+from vectorstore.manifest import ARTIFACT_TYPES
 from vectorstore.preset import Preset
 from vectorstore.reference import check_name
 

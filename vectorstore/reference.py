@@ -95,9 +95,7 @@ def parse_reference(text: str, *, column: int = 1, whole: str | None = None) -> 
         return _reference(match, column)
     except _PartError as error:
         start = column + max(match.start(error.part), 0)
-        raise ExpressionError(
-            error.problem, error.hint, column=start, text=text if whole is None else whole
-        ) from None
+        raise ExpressionError(error.problem, error.hint, column=start, text=text if whole is None else whole) from None
 
 
 def check_name(text: str, what: str = "name") -> str:
@@ -146,6 +144,8 @@ def _name(match: re.Match[str], part: str) -> str | None:
         return check_name(text, part)
     except InvalidInputError as error:
         hint = _ORDER if part == "preset" and set(text) & set("@[:") else error.hint
+        if part == "name" and match["namespace"] and text[:1].isdigit():
+            hint = "there is no division: write 0.5*love"
         raise _PartError(part, error.problem, hint) from None
 
 
