@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from vectorstore.canonical import Json
-from vectorstore.errors import MisfitError
+from vectorstore.errors import IntegrityError, MisfitError
 from vectorstore.fields import Fields
+from vectorstore.vector import SITES
 
 Fit = Literal["same", "compatible", "mismatch"]
 
@@ -25,7 +26,7 @@ class ModelIdentity:
         layer_count: number of decoder layers.
         widths: the width of the activations at each site.
         dtype: the dtype the activations were computed in.
-        tokenizer_digest: digest of the vocabulary.
+        tokenizer_digest: digest of the vocabulary, or empty where it is unknown.
         fingerprint: digest of samples of all parameters, rounded to bf16.
         bos_token_id: the id that was put first, or None where none was.
     """
@@ -58,14 +59,17 @@ class ModelIdentity:
         """Read the canonical form.
 
         Raises:
-            IntegrityError: when a part is missing or not of its type.
+            IntegrityError: when a part is missing or not of its type, or the widths are not those of sites.
         """
+        widths = fields.mapping("widths", int)
+        if "resid_pre" not in widths or not set(widths) <= set(SITES) or min(widths.values()) < 1:
+            raise IntegrityError("the model's widths are not those of sites", f"known sites: {', '.join(SITES)}")
         return cls(
             reference=fields.text("reference"),
             revision=fields.maybe("revision", str),
             architecture=fields.text("architecture"),
             layer_count=fields.integer("layer_count"),
-            widths=fields.mapping("widths", int),
+            widths=widths,
             dtype=fields.text("dtype"),
             tokenizer_digest=fields.text("tokenizer_digest"),
             fingerprint=fields.text("fingerprint"),
@@ -73,11 +77,16 @@ class ModelIdentity:
         )
 
     def fit(self, other: ModelIdentity) -> Fit:
-        """Say how well `other` fits: the `same` weights, a `compatible` build of them, or a `mismatch`."""
+        """Say how well `other` fits: the `same` weights, a `compatible` build of them, or a `mismatch`.
+
+        An unknown vocabulary counts as equal to any other.
+        """
         if self.fingerprint == other.fingerprint and self.widths == other.widths:
             return "same"
-        shape = ("architecture", "widths", "layer_count", "tokenizer_digest")
-        return "compatible" if all(getattr(self, name) == getattr(other, name) for name in shape) else "mismatch"
+        shape = ("architecture", "widths", "layer_count")
+        digests = {self.tokenizer_digest, other.tokenizer_digest} - {""}
+        alike = len(digests) < 2 and all(getattr(self, name) == getattr(other, name) for name in shape)  # noqa: PLR2004
+        return "compatible" if alike else "mismatch"
 
     def require_fit(self, other: ModelIdentity, what: str, *, force: bool = False) -> Fit:
         """Return the fit of `what`, made on this model, on `other`.

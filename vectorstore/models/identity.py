@@ -1,0 +1,142 @@
+"""Say which model this is, so that a vector is only used where it fits."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from vectorstore.canonical import canonical_bytes, digest
+from vectorstore.errors import InvalidInputError
+from vectorstore.identity import ModelIdentity
+from vectorstore.models.layers import decoder_layers, site_widths, text_config
+from vectorstore.models.tokenizer import first_id
+
+SAMPLES = 64
+"""How many values of each parameter go into the fingerprint."""
+
+_State = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model came from, as far as loading knew.
+
+    Attributes:
+        reference: how it was asked for; of a path only the last part, since the rest is nobody else's business.
+        revision: the hub commit, or None.
+        tokenizer: the one that was loaded with it.
+    """
+
+    reference: str
+    revision: str | None
+    tokenizer: PreTrainedTokenizerBase | None = None
+
+
+_origins: WeakKeyDictionary[nn.Module, Origin] = WeakKeyDictionary()
+_fingerprints: WeakKeyDictionary[nn.Module, tuple[_State, str]] = WeakKeyDictionary()
+_vocabularies: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, str]] = WeakKeyDictionary()
+
+
+def remember(model: nn.Module, origin: Origin) -> None:
+    """Keep where `model` came from, for `identify`."""
+    _origins[model] = origin
+
+
+def identify(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None = None) -> ModelIdentity:
+    """Return the identity of `model`, as it is now.
+
+    Args:
+        model: a Hugging Face causal language model.
+        tokenizer: the one in use; where it is left out, the one that `load_model` gave with the model. Without either,
+            `tokenizer_digest` is empty, which means unknown, and `bos_token_id` is None.
+
+    Raises:
+        InvalidInputError: for a module that is no Hugging Face language model.
+    """
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wrapped
+    origin = _origins.get(model) or _origin(model)
+    tokenizer = tokenizer or origin.tokenizer
+    return ModelIdentity(
+        reference=origin.reference,
+        revision=origin.revision,
+        architecture=type(model).__name__,
+        layer_count=len(decoder_layers(model)),
+        widths=site_widths(model),
+        dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
+        tokenizer_digest="" if tokenizer is None else tokenizer_digest(tokenizer),
+        fingerprint=fingerprint(model),
+        bos_token_id=None if tokenizer is None else first_id(tokenizer),
+    )
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return the digest of the names, shapes and 64 evenly spaced values of each parameter, rounded to bf16.
+
+    It is equal for fp32 and bf16 loads of the same weights, and does not depend on whether an LM head that equals the
+    embeddings is tied to them. It is computed again only when a parameter was replaced or changed in place.
+    """
+    state = tuple((id(p), p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters())  # noqa: SLF001
+    known = _fingerprints.get(model)
+    if known is None or known[0] != state:
+        known = _fingerprints[model] = (state, _fingerprint(model))
+    return known[1]
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the digest of the vocabulary: every token with its id."""
+    known = _vocabularies.get(tokenizer)
+    if known is None or known[0] != len(tokenizer):
+        vocabulary = canonical_bytes(sorted(tokenizer.get_vocab().items()))
+        known = _vocabularies[tokenizer] = (len(tokenizer), digest(vocabulary))
+    return known[1]
+
+
+def public_name(reference: str) -> str:
+    """Return `reference`, or of a path only its last part."""
+    path = Path(reference).expanduser()
+    is_path = path.is_absolute() or reference.startswith(".") or path.exists()
+    return path.resolve().name if reference and is_path else reference
+
+
+def _origin(model: nn.Module) -> Origin:
+    config = text_config(model)
+    name = public_name(str(getattr(model, "name_or_path", "") or getattr(config, "_name_or_path", "") or ""))
+    return Origin(name or type(model).__name__, getattr(model.config, "_commit_hash", None))
+
+
+@torch.no_grad()
+def _fingerprint(model: nn.Module) -> str:
+    parameters = dict(model.named_parameters())
+    if missing := [name for name, parameter in parameters.items() if parameter.is_meta]:
+        raise InvalidInputError(
+            f"{missing[0]} of {type(model).__name__} is not in memory", "load the model without offloading"
+        )
+    samples = {name: _samples(parameter) for name, parameter in parameters.items()}
+    _drop_tied_head(model, parameters, samples)
+    result = hashlib.sha256()
+    for name in sorted(samples):
+        result.update(f"{name}{list(parameters[name].shape)}".encode())
+        result.update(samples[name])
+    return f"sha256:{result.hexdigest()}"
+
+
+def _samples(parameter: Tensor) -> bytes:
+    size = parameter.numel()
+    places = torch.arange(min(size, SAMPLES), device=parameter.device) * max(size, SAMPLES) // SAMPLES
+    values = parameter.detach().reshape(-1)[places].to(torch.bfloat16)
+    return values.view(torch.int16).cpu().numpy().tobytes()
+
+
+def _drop_tied_head(model: nn.Module, parameters: dict[str, nn.Parameter], samples: dict[str, bytes]) -> None:
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()  # type: ignore[operator]
+    names = {id(parameter): name for name, parameter in parameters.items()}
+    one, other = (names.get(id(getattr(module, "weight", None))) for module in (embeddings, head))
+    if one is not None and other is not None and one != other and samples[one] == samples[other]:
+        del samples[other]
