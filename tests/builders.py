@@ -42,7 +42,7 @@ def make_identity(
     width: int = WIDTH,
     layer_count: int = LAYER_COUNT,
     seed: int = 0,
-    **changes: Any,  # noqa: ANN401
+    **changes: Any,
 ) -> ModelIdentity:
     """Return a model of `width` at every site; another `seed` is other weights; `changes` set any field."""
     fields: dict[str, Any] = {

@@ -28,14 +28,14 @@ def test_keys_are_sorted_and_nothing_is_spaced():
 
 
 @given(JSON)
-def test_what_is_written_reads_back_equal_and_writes_the_same_bytes(value: Any):  # noqa: ANN401 - any JSON
+def test_what_is_written_reads_back_equal_and_writes_the_same_bytes(value: Any):
     data = canonical_bytes(value)
     assert strict_loads(data, "it") == value
     assert canonical_bytes(strict_loads(data, "it")) == data
 
 
 @given(st.dictionaries(WORDS, LEAVES, max_size=6), st.randoms())
-def test_the_order_of_keys_does_not_matter(value: dict[str, Any], random: Any):  # noqa: ANN401 - any JSON
+def test_the_order_of_keys_does_not_matter(value: dict[str, Any], random: Any):
     keys = list(value)
     random.shuffle(keys)
     assert canonical_bytes({key: value[key] for key in keys}) == canonical_bytes(value)
@@ -44,7 +44,7 @@ def test_the_order_of_keys_does_not_matter(value: dict[str, Any], random: Any): 
 @pytest.mark.parametrize(
     "value", [float("nan"), [float("inf")], {"a": -float("inf")}, "\ud800", {"\udfff": 1}, {1, 2}, b"bytes"]
 )
-def test_what_json_has_no_word_for_is_refused(value: Any):  # noqa: ANN401 - any JSON
+def test_what_json_has_no_word_for_is_refused(value: Any):
     with pytest.raises(InvalidInputError, match="cannot be kept as JSON"):
         canonical_bytes(value)
 

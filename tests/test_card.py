@@ -54,7 +54,7 @@ def paths(value: object, path: Path = ()) -> Iterator[Path]:
         yield from paths(child, (*path, key))
 
 
-def replaced(value: Any, path: Path, leaf: object) -> Any:  # noqa: ANN401 - any JSON
+def replaced(value: Any, path: Path, leaf: object) -> Any:
     """Return `value` with another part at `path`."""
     value = copy.deepcopy(value)
     parent = value

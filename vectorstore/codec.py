@@ -52,10 +52,11 @@ def pack(vector: SteeringVector, card: Card) -> bytes:
     Raises:
         InvalidInputError: for what `unpack` would refuse: a card of other directions, NaN, a card that is too large.
     """
-    check_card(vector, card)
+    tensors = _tensors(vector)
     if not _finite(vector):
         raise InvalidInputError("the vector has NaN or infinite values", "compute it again in float32")
-    blob = safetensors.numpy.save(_tensors(vector), {CARD_KEY: canonical_bytes(card.to_json()).decode()})
+    check_card(vector, card)
+    blob = safetensors.numpy.save(tensors, {CARD_KEY: canonical_bytes(card.to_json()).decode()})
     try:
         unpack(blob, trusted=True)  # what cannot be read again must not be kept
     except IntegrityError as error:
