@@ -37,7 +37,7 @@ def _output_hook(transform: Transform) -> Callable[[nn.Module, Any, Any], Any]:
         if isinstance(output, Tensor):
             return transform(output)
         changed = transform(output[0])
-        return None if changed is None else (changed, *output[1:])
+        return None if changed is None else type(output)((changed, *output[1:]))  # a tuple, or a list in GPT-1
 
     return hook
 
