@@ -54,6 +54,29 @@ class Coefficient:
         """As people write it: `2`, `0.15r`."""
         return f"{number_text(self.number)}{'r' if self.unit == 'r' else ''}"
 
+    def factor(self, norm: float, residual_norm: float | None, where: str) -> Fraction:
+        """Return the raw number that a direction of `norm` is multiplied by, exactly.
+
+        Args:
+            norm: of the direction; of the largest row for `[t, d]`.
+            residual_norm: R at its place, or None where there is none.
+            where: what the direction is called in messages.
+
+        Raises:
+            InvalidInputError: for the unit `r` where there is no R, or where the direction is zero.
+        """
+        if self.unit == "raw":
+            return self.number
+        if residual_norm is None:
+            raise InvalidInputError(
+                f"{where} has no residual norm R, so {self} has no meaning", "use a raw coefficient"
+            )
+        if norm == 0:
+            raise InvalidInputError(
+                f"the direction at {where} is zero, so {self} has no meaning", "leave this layer out"
+            )
+        return self.number * Fraction(residual_norm) / Fraction(norm)
+
     def __mul__(self, factor: Fraction | int) -> Coefficient:
         """Scale the number; the unit stays."""
         return Coefficient(self.number * factor, self.unit)

@@ -41,14 +41,15 @@ class ExpressionError(InvalidInputError):
 
     def __init__(self, problem: str, hint: str = "", *, column: int = 1, text: str = "") -> None:
         """Point at `column` of `text`; of a long text the line shows what is around it."""
-        super().__init__(f"column {column} of '{_excerpt(text, column)}': {problem}" if text else problem, hint)
+        super().__init__(f"{pointer(text, column)}: {problem}" if text else problem, hint)
         self.column = column
         self.text = text
 
 
-def _excerpt(text: str, column: int, width: int = 40) -> str:
+def pointer(text: str, column: int, width: int = 40) -> str:
+    """Return `column 3 of 'a + b'`, with what is around the column where the text is long."""
     start, stop = max(column - 1 - width, 0), column - 1 + width
-    return f"{'…' if start else ''}{text[start:stop]}{'…' if stop < len(text) else ''}"
+    return f"column {column} of '{'…' if start else ''}{text[start:stop]}{'…' if stop < len(text) else ''}'"
 
 
 class NotFoundError(VectorstoreError):

@@ -1,0 +1,139 @@
+"""Pins: what the references of an expression mean, now or as a recipe keeps it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from vectorstore.compose.combination import combine, vector_of
+from vectorstore.errors import (
+    ConflictError,
+    ExpressionError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    pointer,
+)
+from vectorstore.expression import Expression, references
+from vectorstore.identity import ModelIdentity
+from vectorstore.parser import parse
+from vectorstore.preset import Preset
+from vectorstore.recipe import Recipe, Term
+from vectorstore.reference import Reference
+from vectorstore.store import Store
+from vectorstore.store.version import Version
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One reference: `term` is what a recipe keeps of it, `version` what it means."""
+
+    term: Term
+    version: Version
+
+
+Pins = Mapping[int, Pin]
+"""By the reference's column."""
+
+
+def pin(store: Store, expression: str | Expression, *, model: ModelIdentity | None = None) -> Recipe:
+    """Return the recipe of an expression: every reference pinned to a digest, every preset to what it means now.
+
+    Raises:
+        ExpressionError: for what does not parse or is not evaluated yet; names the column.
+        NotFoundError: for a name, version, alias or preset that is not there; names the column.
+    """
+    text, tree = parsed(expression)
+    pins = look_up(store, text, tree, model)
+    return Recipe(text, tuple(pins[reference.column].term for reference in references(tree)))
+
+
+def parsed(expression: str | Expression) -> tuple[str, Expression]:
+    """Return the text and its tree; a tree's own columns are those of its canonical text."""
+    text = str(expression)
+    return text, parse(text)
+
+
+def look_up(store: Store, text: str, tree: Expression, model: ModelIdentity | None) -> Pins:
+    """Return what each reference means now.
+
+    Raises:
+        ExpressionError: for what is not evaluated yet, before any name is looked up.
+        NotFoundError: for what is not there; names the column.
+        MisfitError: for a bare name none of whose versions fits `model`.
+    """
+    combine(vector_of(tree, text), lambda _reference, _coefficient: {}, text)
+    versions: dict[str, Version] = {}
+    pins = {}
+    for reference in references(tree):
+        name = reference.version_text
+        with located(text, reference.column):
+            versions[name] = version = versions.get(name) or store.resolve(reference, model=model)
+            pins[reference.column] = Pin(_term(reference, version), version)
+    return pins
+
+
+def pinned(store: Store, recipe: Recipe) -> tuple[Expression, Pins]:
+    """Return a recipe's tree, and what its terms mean, whatever has moved since.
+
+    Raises:
+        IntegrityError: when its terms are not those of its text.
+        NotFoundError: when a pinned version is not in this library.
+    """
+    try:
+        tree = parse(recipe.text)
+    except ExpressionError as error:
+        raise _broken(error.problem) from error
+    written = [(str(reference), reference.preset is not None) for reference in references(tree)]
+    if written != [(term.reference, term.preset is not None) for term in recipe.terms]:
+        raise _broken("its terms are not those of its text")
+    columns = [reference.column for reference in references(tree)]
+    terms = zip(columns, recipe.terms, strict=True)
+    return tree, {column: Pin(term, _pinned(store, term)) for column, term in terms}
+
+
+@contextmanager
+def located(text: str, column: int) -> Iterator[None]:
+    """Say in errors about a reference where it stands."""
+    try:
+        yield
+    except ExpressionError:
+        raise
+    except InvalidInputError as error:
+        raise ExpressionError(error.problem, error.hint, column=column, text=text) from error
+    except (NotFoundError, ConflictError) as error:
+        raise type(error)(f"{pointer(text, column)}: {error.problem}", error.hint) from error
+
+
+def _term(reference: Reference, version: Version) -> Term:
+    return Term(
+        reference=str(reference),
+        namespace=version.namespace,
+        name=version.name,
+        digest=version.digest,
+        kind=version.kind,
+        preset=_preset(version, reference.preset) if reference.preset else None,
+    )
+
+
+def _preset(version: Version, name: str) -> Preset:
+    preset = version.presets.get(name)
+    if preset is None:
+        near = difflib.get_close_matches(name, version.presets, 1)
+        known = f"it has {', '.join(version.presets)}" if version.presets else "it has none; see `steer preset set`"
+        hint = f"did you mean {near[0]}?" if near else known
+        raise NotFoundError(f"{version.reference} has no preset '{name}'", hint)
+    return preset
+
+
+def _pinned(store: Store, term: Term) -> Version:
+    version = store.resolve(Reference(term.name, term.namespace, digest=term.digest))
+    if version.kind != term.kind:
+        raise _broken(f"it calls {term.name} a {term.kind}, and it is a {version.kind}")
+    return version
+
+
+def _broken(trouble: str) -> IntegrityError:
+    return IntegrityError(f"the recipe contradicts itself: {trouble}", "get it again from where it came")
