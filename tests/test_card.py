@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.blobs import LEAVES, Path, paths, replaced
 from tests.builders import make_card, make_vector
 from tests.golden import TEN, TWO, golden_card
 from vectorstore.canonical import canonical_bytes, digest
@@ -34,34 +34,12 @@ GOLDEN = (
     '"sites":["attn_out","resid_pre"],'
     '"versions":{"torch":"2.13.0","transformers":"5.23.0","vectorstore":"0.1.0"}}'
 ).encode()
-LEAVES = st.sampled_from(
-    [None, True, False, 0, 1, -1, 2.5, -0.5, 10**30, 10**400, 1e308, "", "x", "../../etc/passwd", [], [1], {}, {"a": 1}]
-)
-Path = tuple[str | int, ...]
 
 
 def many_items(size: int) -> tuple[dict[str, str], ...]:
     """Return items of exactly `size` bytes as JSON Lines."""
     empty = len(canonical_bytes({"positive": "", "negative": ""})) + 1
     return ({"positive": "x" * (size - empty), "negative": ""},)
-
-
-def paths(value: object, path: Path = ()) -> Iterator[Path]:
-    """Yield the path to every part of a JSON value."""
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, child in children:
-        yield (*path, key)
-        yield from paths(child, (*path, key))
-
-
-def replaced(value: Any, path: Path, leaf: object) -> Any:
-    """Return `value` with another part at `path`."""
-    value = copy.deepcopy(value)
-    parent = value
-    for key in path[:-1]:
-        parent = parent[key]
-    parent[path[-1]] = leaf
-    return value
 
 
 def altered(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
