@@ -1,0 +1,32 @@
+"""Run migrations on the connection that the program hands over, or on the library of the settings."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import Connection
+
+from vectorstore.settings import Settings
+from vectorstore.store.engine import WRITE, make_engine, read_url
+from vectorstore.store.schema import Base
+from vectorstore.store.search import is_search_table
+
+
+def run(connection: Connection) -> None:
+    """Migrate in the transaction that is already open."""
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=True,
+        transactional_ddl=True,
+        include_name=lambda name, kind, _parents: not (kind == "table" and is_search_table(name)),
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if (given := context.config.attributes.get("connection")) is not None:
+    run(given)
+else:
+    url = read_url(Settings.load().database_url)
+    with make_engine(url, foreign_keys=False).execution_options(**{WRITE: True}).begin() as own:
+        run(own)

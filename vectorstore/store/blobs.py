@@ -1,0 +1,211 @@
+"""Blobs: immutable bytes by digest, in a local folder.
+
+`sha256/ab/<hex>` holds them, read-only; `tmp/<uuid>` holds what is being written. Neither obstore's nor fsspec's local
+store syncs, so this one is our own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from vectorstore.canonical import is_digest
+from vectorstore.errors import IntegrityError, InvalidInputError
+from vectorstore.store.engine import unavailable
+
+Check = Callable[[memoryview], object]
+_RESTORE = "restore it from a backup, or compute the vector again and save it"
+
+
+class Staged(Protocol):
+    """Bytes that were written, counted, hashed, checked and synced, but have no name yet."""
+
+    @property
+    def digest(self) -> str:
+        """`sha256:` and 64 hex digits."""
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+
+    def publish(self) -> None:
+        """Give the bytes their digest's name, for good; what was there before is replaced."""
+
+    def discard(self) -> None:
+        """Forget the bytes, if they were not published."""
+
+
+class Blobs(Protocol):
+    """What the store asks of any place that keeps blobs."""
+
+    def stage(self, data: bytes | Iterable[bytes], check: Check | None = None) -> Staged:
+        """Write `data` where nobody looks yet; `check` sees all of it and raises if it is bad."""
+
+    def exists(self, digest: str) -> bool:
+        """Return whether there are bytes of this digest."""
+
+    def open(self, digest: str, size: int) -> memoryview:
+        """Return the bytes, without reading them."""
+
+    def delete(self, digest: str) -> None:
+        """Remove the bytes, if they are there."""
+
+    def all(self) -> Iterator[str]:
+        """Yield every digest, in order."""
+
+
+@dataclass(frozen=True)
+class LocalStaged:
+    """A synced file in `tmp`."""
+
+    digest: str
+    size: int
+    path: Path
+    target: Path
+
+    def publish(self) -> None:
+        """Rename the file to its digest and sync the folder: after this it survives a power cut."""
+        with _disk():
+            _make_folder(self.target.parent)
+            self.path.chmod(0o444)
+            self.path.replace(self.target)
+            _sync_folder(self.target.parent)
+            _sync_folder(self.target.parent.parent)  # another program may have made ours, and not synced it yet
+
+    def discard(self) -> None:
+        """Remove the file, if it was not published."""
+        with suppress(OSError):
+            self.path.unlink()
+
+
+class LocalBlobs:
+    """A folder of blobs. Reading needs no right to write."""
+
+    def __init__(self, root: Path) -> None:
+        """Use `root`; it is made when the first blob is."""
+        self.root = root
+
+    def stage(self, data: bytes | Iterable[bytes], check: Check | None = None) -> LocalStaged:
+        """Stream to `tmp`, counting and hashing; let `check` see the bytes; sync the file.
+
+        Raises:
+            UnavailableError: when the disk cannot take them.
+        """
+        path = self.root / "tmp" / uuid.uuid4().hex
+        with _disk():
+            _make_folder(path.parent)
+            try:
+                digest, size = _write(path, (data,) if isinstance(data, bytes) else data, check)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        return LocalStaged(digest, size, path, self._path(digest))
+
+    def exists(self, digest: str) -> bool:
+        """Return whether there is a file of this digest."""
+        return self._path(digest).is_file()
+
+    def open(self, digest: str, size: int) -> memoryview:
+        """Map the file into memory; it is read when it is used.
+
+        Raises:
+            IntegrityError: when the file is not there, or has another size.
+            UnavailableError: when it cannot be read.
+        """
+        path = self._path(digest)
+        with _disk():
+            if not path.exists():
+                raise IntegrityError(f"the blob {path} is missing", _RESTORE)
+            present = path.stat().st_size
+            if present != size or not size:
+                raise IntegrityError(f"the blob {path} has {present} bytes, not {size}", _RESTORE)
+            return _mapped(path)
+
+    def delete(self, digest: str) -> None:
+        """Remove the file, if it is there, and sync the folder."""
+        path = self._path(digest)
+        with _disk():
+            if path.exists():
+                path.unlink()
+                _sync_folder(path.parent)
+
+    def all(self) -> Iterator[str]:
+        """Yield the digest of every file, in order."""
+        with _disk():
+            for path in sorted(self.root.glob("sha256/[0-9a-f][0-9a-f]/*")):
+                if is_digest(f"sha256:{path.name}"):
+                    yield f"sha256:{path.name}"
+
+    def _path(self, digest: str) -> Path:
+        if not is_digest(digest):
+            raise IntegrityError(f"'{digest[:80]}' is not a digest", "digests are sha256: and 64 hex digits")
+        name = digest.removeprefix("sha256:")
+        return self.root / "sha256" / name[:2] / name
+
+
+def open_blobs(url: str) -> Blobs:
+    """Return the blobs at `url`: `file:///folder`, or a plain path.
+
+    Raises:
+        InvalidInputError: for any other kind of URL.
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        return LocalBlobs(Path(url).expanduser().absolute())
+    if scheme != "file":
+        raise InvalidInputError(f"blobs at '{scheme[:40]}://' are not yet supported", "give a folder")
+    return LocalBlobs(Path(unquote(urlsplit(url).path)))
+
+
+def _write(path: Path, chunks: Iterable[bytes], check: Check | None) -> tuple[str, int]:
+    sha256, size = hashlib.sha256(), 0
+    with path.open("xb") as file:
+        for chunk in chunks:
+            sha256.update(chunk)
+            size += file.write(chunk)
+        file.flush()
+        if not size:
+            raise IntegrityError("a blob without bytes", "give the whole file")
+        if check is not None:
+            check(_mapped(path))
+        os.fsync(file.fileno())
+    return f"sha256:{sha256.hexdigest()}", size
+
+
+def _mapped(path: Path) -> memoryview:
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder and those above it, each of them synced into its parent."""
+    if path.is_dir():
+        return
+    _make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """Turn the disk's errors into ours."""
+    try:
+        yield
+    except OSError as error:
+        raise unavailable(error) from error

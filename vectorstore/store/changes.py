@@ -1,0 +1,113 @@
+"""What may change about a version: aliases, labels, presets, description. Each change is one event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from vectorstore.canonical import Json
+from vectorstore.errors import InvalidInputError, NotFoundError
+from vectorstore.preset import Preset
+from vectorstore.reference import check_name
+from vectorstore.store.presets import check_preset
+from vectorstore.store.rows import preset_row
+from vectorstore.store.schema import AliasRow, ArtifactRow, LabelRow, PresetRow, VersionRow
+from vectorstore.store.texts import MAX_DESCRIPTION, check_label, check_text
+from vectorstore.store.version import Version
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change for the log: what was done, and the changed part before and after."""
+
+    action: str
+    before: Json | None
+    after: Json | None
+
+
+def locked(session: Session, version_id: int) -> VersionRow:
+    """Return the row of a version with its name locked, so that changes of one name come one after another."""
+    of_name = select(ArtifactRow).join(VersionRow).where(VersionRow.id == version_id)
+    session.scalars(of_name.with_for_update(key_share=True, of=ArtifactRow)).one()
+    return session.get_one(VersionRow, version_id, populate_existing=True)
+
+
+def set_alias(session: Session, row: VersionRow, version: Version, alias: str) -> Change | None:
+    """Let `alias` mean this version; it moves here if it meant another. None where it did already."""
+    check_name(alias, "alias")
+    if alias.startswith("sha256"):
+        raise InvalidInputError(f"the alias '{alias}' would read as a digest", "choose another")
+    present = session.get(AliasRow, (row.artifact_id, alias))
+    if present is not None and present.version_id == row.id:
+        return None
+    before = None
+    if present is not None:
+        number = session.scalar(select(VersionRow.number).where(VersionRow.id == present.version_id))
+        before = {"alias": alias, "version": number}
+        present.version_id = row.id
+    else:
+        session.add(AliasRow(artifact_id=row.artifact_id, alias=alias, version_id=row.id))
+    return Change("alias.set", before, {"alias": alias, "version": version.number})
+
+
+def remove_alias(session: Session, row: VersionRow, version: Version, alias: str) -> Change:
+    """Remove an alias of this version."""
+    if alias not in version.aliases:
+        raise _missing(version, "alias", alias, version.aliases)
+    session.execute(delete(AliasRow).where(AliasRow.artifact_id == row.artifact_id, AliasRow.alias == alias))
+    return Change("alias.remove", {"alias": alias, "version": version.number}, None)
+
+
+def set_label(session: Session, row: VersionRow, version: Version, key: str, value: str) -> Change | None:
+    """Set a label, or change its value. None where it has it already."""
+    check_label(key, value)
+    old = version.labels.get(key)
+    if old == value:
+        return None
+    session.merge(LabelRow(version_id=row.id, key=key, value=value))
+    return Change("label.set", None if old is None else {key: old}, {key: value})
+
+
+def remove_label(session: Session, row: VersionRow, version: Version, key: str) -> Change:
+    """Remove a label."""
+    if key not in version.labels:
+        raise _missing(version, "label", key, version.labels)
+    session.execute(delete(LabelRow).where(LabelRow.version_id == row.id, LabelRow.key == key))
+    return Change("label.remove", {key: version.labels[key]}, None)
+
+
+def set_preset(session: Session, row: VersionRow, version: Version, name: str, preset: Preset) -> Change | None:
+    """Set a preset, or change what it means. None where it means that already."""
+    check_preset(name, preset, version.directions)
+    old = version.presets.get(name)
+    if old == preset:
+        return None
+    new = preset_row(name, preset)
+    new.version_id = row.id
+    session.merge(new)
+    return Change("preset.set", None if old is None else {name: old.to_json()}, {name: preset.to_json()})
+
+
+def remove_preset(session: Session, row: VersionRow, version: Version, name: str) -> Change:
+    """Remove a preset."""
+    if name not in version.presets:
+        raise _missing(version, "preset", name, version.presets)
+    session.execute(delete(PresetRow).where(PresetRow.version_id == row.id, PresetRow.name == name))
+    return Change("preset.remove", {name: version.presets[name].to_json()}, None)
+
+
+def set_description(_session: Session, row: VersionRow, version: Version, description: str) -> Change | None:
+    """Describe a version anew. None where that is its description already."""
+    check_text("description", description, MAX_DESCRIPTION, lines=True)
+    if description == version.description:
+        return None
+    row.description = description
+    return Change("description.set", {"description": version.description}, {"description": description})
+
+
+def _missing(version: Version, what: str, name: str, present: Iterable[str]) -> NotFoundError:
+    listed = ", ".join(sorted(present))
+    return NotFoundError(f"{version.reference} has no {what} '{name[:60]}'", f"it has {listed}" if listed else "")

@@ -1,0 +1,66 @@
+"""Contents: from a version's blobs to the vector and card, or the recipe, that they hold."""
+
+from __future__ import annotations
+
+from vectorstore.canonical import digest, strict_loads
+from vectorstore.card import Card
+from vectorstore.codec import unpack
+from vectorstore.errors import ConflictError, IntegrityError
+from vectorstore.fields import Fields
+from vectorstore.manifest import ITEMS_BLOB, RECIPE_BLOB, VECTOR_BLOB, BlobEntry
+from vectorstore.recipe import Recipe
+from vectorstore.store.blobs import Blobs
+from vectorstore.store.version import Version
+from vectorstore.vector import SteeringVector
+
+
+def read_vector(blobs: Blobs, version: Version) -> tuple[SteeringVector, Card]:
+    """Return a vector, mapped from its file, and its card with all its items.
+
+    The bytes were checked when they entered, and are not hashed again.
+
+    Raises:
+        ConflictError: when the version is a recipe.
+        IntegrityError: when a blob is missing, or is not what it was.
+    """
+    _require(version, "vector", "read_recipe")
+    entry = _entry(version, VECTOR_BLOB)
+    vector, card = unpack(blobs.open(entry.digest, entry.size), trusted=True)
+    items = next((blob for blob in version.blobs if blob.media_type == ITEMS_BLOB), None)
+    return vector, card if items is None else _with_items(card, _whole(blobs, items))
+
+
+def read_recipe(blobs: Blobs, version: Version) -> Recipe:
+    """Return a recipe.
+
+    Raises:
+        ConflictError: when the version is a vector.
+        IntegrityError: when its blob is missing, or is not what it was.
+    """
+    _require(version, "recipe", "read")
+    return Recipe.from_bytes(_whole(blobs, _entry(version, RECIPE_BLOB)))
+
+
+def _require(version: Version, kind: str, other: str) -> None:
+    if version.kind != kind:
+        raise ConflictError(f"{version.reference} is a {version.kind}, not a {kind}", f"use {other}() for it")
+
+
+def _entry(version: Version, media_type: str) -> BlobEntry:
+    for entry in version.blobs:
+        if entry.media_type == media_type:
+            return entry
+    raise IntegrityError(f"{version.reference} has no blob of type {media_type}", "restore the library from a backup")
+
+
+def _whole(blobs: Blobs, entry: BlobEntry) -> bytes:
+    """Return all bytes of a small blob, hashed on the way."""
+    data = bytes(blobs.open(entry.digest, entry.size))
+    if digest(data) != entry.digest:
+        raise IntegrityError(f"the blob {entry.digest} was altered", "restore it from a backup")
+    return data
+
+
+def _with_items(card: Card, lines: bytes) -> Card:
+    items = Fields({"items": [strict_loads(line, "an item") for line in lines.splitlines()]}, "the items")
+    return card.with_items(items.sequence("items", dict))

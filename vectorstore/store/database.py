@@ -1,0 +1,201 @@
+"""Database: transactions on a library's tables, and the one way to bring its schema up or down.
+
+Alembic takes longer to import than the catalogue takes to answer, so it is imported only where a schema changes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL, Connection, inspect, text
+from sqlalchemy.orm import Session
+
+from vectorstore.errors import ConflictError, InvalidInputError, NotFoundError, SchemaError
+from vectorstore.store.engine import WRITE, make_engine, read_url, shown, translated
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+REVISIONS = ("0001",)  # oldest first; the last is the one this program works with
+_HEAD = REVISIONS[-1]
+_LOCK_KEY = 0x5354454552  # "STEER": the advisory lock of upgrades on PostgreSQL
+_ALEMBIC = Lock()  # its context is one global per process
+
+
+class Database:
+    """A library's database, with the schema that this program knows."""
+
+    def __init__(self, url: URL) -> None:
+        """Prepare connections; nothing is connected yet."""
+        self.url = url
+        self._engine = make_engine(url)
+        self._writer = self._engine.execution_options(**{WRITE: True})
+        snapshot = {} if url.get_backend_name() == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        self._reader = self._engine.execution_options(**snapshot)
+
+    @classmethod
+    def open(cls, url: str) -> Database:
+        """Open the library at `url`; an empty database becomes one.
+
+        Raises:
+            SchemaError: when the schema is older or newer than this program.
+            ConflictError: when the database holds something else.
+            UnavailableError: when it cannot be reached.
+        """
+        database = cls(read_url(url))
+        _make_folder(database.url)
+        with database.read() as session:
+            revision = _revision(session.connection())
+        if revision is None:
+            upgrade(url)
+        else:
+            _require_head(revision)
+        return database
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Give a session that sees one moment, and writes nothing."""
+        with translated(self.url), Session(self._reader) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Give a session whose changes are all kept at the end, or none of them."""
+        with translated(self.url), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+def upgrade(url: str) -> str:
+    """Bring the schema to this program's revision and return it; two programs at once do it once.
+
+    Raises:
+        SchemaError: when a newer program made it.
+        ConflictError: when the database holds something else.
+    """
+    from alembic import command  # noqa: PLC0415 - see above
+
+    parsed = read_url(url)
+    _make_folder(parsed)
+    with _migration(parsed) as (connection, config):
+        revision = _revision(connection)
+        if revision != _HEAD:
+            _refuse_newer(revision)
+            command.upgrade(config, "head")
+    return _HEAD
+
+
+def downgrade(url: str, revision: str) -> str | None:
+    """Take the schema back to `revision` (`base`: no tables at all) and return it; what it cannot hold is lost.
+
+    Raises:
+        InvalidInputError: for an unknown revision.
+        SchemaError: when a newer program made the schema.
+    """
+    from alembic import command  # noqa: PLC0415 - see above
+
+    if revision not in (*REVISIONS, "base"):
+        raise InvalidInputError(f"there is no revision '{revision}'", f"revisions: base, {', '.join(REVISIONS)}")
+    _require_file(url)
+    with _migration(read_url(url)) as (connection, config):
+        present = _revision(connection)
+        _refuse_newer(present)
+        if present is not None:
+            command.downgrade(config, revision)
+        return _revision(connection)
+
+
+def current(url: str) -> str | None:
+    """Return the revision of the schema, or None where the database is empty."""
+    _require_file(url)
+    database = Database(read_url(url))
+    try:
+        with database.read() as session:
+            return _revision(session.connection())
+    finally:
+        database.close()
+
+
+def check(url: str) -> str:
+    """Compare the tables with what this program expects; return the revision.
+
+    Raises:
+        SchemaError: when they differ.
+    """
+    from alembic import command, util  # noqa: PLC0415 - see above
+
+    _require_file(url)
+    with _migration(read_url(url)) as (connection, config):
+        revision = _revision(connection)
+        _require_head(revision)
+        try:
+            command.check(config)
+        except util.AutogenerateDiffsDetected as error:
+            raise SchemaError(f"the tables were changed by hand ({error})", "restore the database") from error
+    return _HEAD
+
+
+@contextmanager
+def _migration(url: URL) -> Iterator[tuple[Connection, Config]]:
+    """Give a connection that has the schema to itself, in one transaction, and Alembic's configuration for it."""
+    from alembic.config import Config  # noqa: PLC0415 - see above
+
+    config = Config(stdout=io.StringIO())
+    config.set_main_option("script_location", str(files("vectorstore.migrations")).replace("%", "%%"))
+    engine = make_engine(url, foreign_keys=False).execution_options(**{WRITE: True})
+    try:
+        with _ALEMBIC, translated(url), engine.begin() as connection:
+            if url.get_backend_name() != "sqlite":  # there, BEGIN IMMEDIATE has locked the file
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+            config.attributes["connection"] = connection
+            yield connection, config
+    finally:
+        engine.dispose()
+
+
+def _revision(connection: Connection) -> str | None:
+    """Return the schema's revision; None for an empty database."""
+    tables = set(inspect(connection).get_table_names())
+    if not tables - {"alembic_version"}:
+        return None
+    if not {"alembic_version", "artifacts", "versions"} <= tables:
+        raise ConflictError(
+            f"the database {shown(connection.engine.url)} holds other tables ({', '.join(sorted(tables)[:3])})",
+            "give the URL of an empty database or of a library",
+        )
+    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+
+
+def _require_head(revision: str | None) -> None:
+    _refuse_newer(revision)
+    if revision != _HEAD:
+        raise SchemaError(f"the library has the older schema {revision or 'base'}", "type: steer db upgrade")
+
+
+def _refuse_newer(revision: str | None) -> None:
+    if revision not in (None, *REVISIONS):
+        raise SchemaError(
+            f"the library was made by a newer version of the program (schema {revision}, known {_HEAD})",
+            "upgrade the package: pip install -U steering-vectorstore",
+        )
+
+
+def _make_folder(url: URL) -> None:
+    if url.get_backend_name() == "sqlite":
+        with translated(url):
+            Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+
+
+def _require_file(url: str) -> None:
+    parsed = read_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
+        raise NotFoundError(f"there is no library at {parsed.database}", "type: steer init")

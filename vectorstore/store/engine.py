@@ -1,0 +1,178 @@
+"""Engines: how each of the two databases is connected to, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy.pool import NullPool
+
+from vectorstore.errors import (
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    NotAllowedError,
+    UnavailableError,
+    VectorstoreError,
+)
+
+WAIT_SECONDS = 60
+WRITE = "vectorstore_write"  # the execution option of connections that will write
+_SHAPES = "write sqlite:////folder/library.db or postgresql+psycopg://user@host/database"
+_PRAGMAS = (f"busy_timeout={WAIT_SECONDS * 1000}", "journal_mode=WAL", "synchronous=FULL")
+
+
+def read_url(text: str) -> URL:
+    """Read a database URL; a path becomes absolute. No message repeats the text: it may hold a password.
+
+    Raises:
+        InvalidInputError: for anything but a file of SQLite or a database of PostgreSQL.
+    """
+    try:
+        url = make_url(text)
+    except (exc.ArgumentError, ValueError):
+        raise InvalidInputError("the database URL cannot be read", _SHAPES) from None
+    backend = url.get_backend_name()
+    if backend == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise InvalidInputError(f"databases of kind '{backend[:40]}' are not supported", _SHAPES)
+    if not url.database or url.database == ":memory:" or url.query:
+        raise InvalidInputError("an SQLite library needs a file, and takes no options in its URL", _SHAPES)
+    return url.set(drivername="sqlite", database=str(Path(url.database).expanduser().absolute()))
+
+
+def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
+    """Return an engine; nothing is connected yet. Migrations switch `foreign_keys` off to rebuild tables.
+
+    Raises:
+        UnavailableError: when PostgreSQL's driver is not installed.
+    """
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url, foreign_keys=foreign_keys)
+    try:
+        engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10} | dict(url.query))
+    except ModuleNotFoundError as error:
+        raise UnavailableError(
+            f"PostgreSQL needs the package {error.name}", "type: pip install 'steering-vectorstore[postgresql]'"
+        ) from error
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def sqlite_writable(url: URL) -> bool:
+    """Return whether the file and its folder can be written."""
+    path = Path(url.database or "")
+    return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+
+
+def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
+    writable = sqlite_writable(url)
+    pragmas = (*(_PRAGMAS if writable else _PRAGMAS[:1]), f"foreign_keys={'ON' if foreign_keys else 'OFF'}")
+    engine = create_engine(url if writable else _read_only(url), poolclass=None if foreign_keys else NullPool)
+
+    def connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # the begin event below decides how transactions start
+        for pragma in pragmas:
+            _run_pragma(connection, pragma)
+
+    event.listen(engine, "connect", connect)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _read_only(url: URL) -> URL:
+    path = Path(url.database or "")
+    log = path.with_name(f"{path.name}-wal")
+    # Without a log the file is complete; immutable lets SQLite read it where it can make no shared-memory file.
+    complete = {} if log.exists() and log.stat().st_size else {"immutable": "1"}
+    return URL.create("sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"} | complete)
+
+
+def _run_pragma(connection: sqlite3.Connection, pragma: str) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            connection.execute(f"PRAGMA {pragma}").close()
+        except sqlite3.OperationalError as error:
+            # Turning WAL on wants the file alone, and answers BUSY without waiting for busy_timeout.
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads and then writes fails at once with BUSY_SNAPSHOT, which no timeout covers.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITE) else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get(WRITE):
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'")
+
+
+@contextmanager
+def translated(url: URL) -> Iterator[None]:
+    """Turn the driver's errors into ours, each one line without a password in it.
+
+    Raises:
+        UnavailableError: database or disk cannot be used at the moment.
+        IntegrityError: the file is not a database, or is damaged.
+        ConflictError: another change came first.
+        NotAllowedError: the database's user lacks a right.
+    """
+    try:
+        yield
+    except exc.DBAPIError as error:
+        raise _translate(error, url) from error
+    except exc.TimeoutError as error:
+        raise UnavailableError(f"all connections to {shown(url)} are in use", "try again in a moment") from error
+    except OSError as error:
+        raise unavailable(error) from error
+
+
+def unavailable(error: OSError) -> UnavailableError:
+    """Say which file cannot be used, and why."""
+    where = f" at {error.filename}" if error.filename else ""
+    return UnavailableError(
+        f"the library cannot be used{where} ({error.strerror or error})",
+        "check that the folder can be written and the disk has space, or choose another with STEER_HOME",
+    )
+
+
+def shown(url: URL) -> str:
+    """Return the database as messages name it: never with its password."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return f"postgresql://{url.host or 'localhost'}{f':{url.port}' if url.port else ''}/{url.database or ''}"
+
+
+def _translate(error: exc.DBAPIError, url: URL) -> VectorstoreError:
+    reason = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
+    for secret in (url.password, *_texts(url.query.get("password"))):
+        reason = reason.replace(secret, "***") if secret else reason
+    what = f"the database {shown(url)}"
+    if isinstance(error, exc.IntegrityError):
+        return ConflictError(f"another change came first ({reason})", "try again")
+    if isinstance(error, exc.DataError):
+        return InvalidInputError(f"{what} cannot keep a value ({reason})", "shorten it or remove unusual characters")
+    if getattr(error.orig, "sqlstate", None) == "42501":
+        return NotAllowedError(f"{what} does not allow this ({reason})", "ask its owner for the right to do it")
+    if any(word in reason for word in ("not a database", "malformed")):
+        return IntegrityError(f"{what} is damaged or not an SQLite database ({reason})", "restore it from a backup")
+    if url.get_backend_name() == "sqlite":
+        return UnavailableError(f"{what} cannot be used ({reason})", "check its folder's permissions and free space")
+    return UnavailableError(f"{what} cannot be used ({reason})", "check that it is running and STEER_DATABASE_URL")
+
+
+def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - a query value is text or several
+    return (value,) if isinstance(value, str) else tuple(value or ())

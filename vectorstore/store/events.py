@@ -1,0 +1,98 @@
+"""Events: what changed, when and by whom. Audit trail and feed of changes in one.
+
+Each namespace has its own sequence without gaps. Each event's hash covers the event before it, so that a change of
+history shows.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from vectorstore.canonical import Json, canonical_bytes, digest
+from vectorstore.errors import IntegrityError
+from vectorstore.store.schema import EventRow, NamespaceRow
+
+
+def actor() -> str:
+    """Return who is at work: `$LOGNAME`, `$USER`, or the operating system's name for the user."""
+    try:
+        return getpass.getuser()[:255]
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def record(  # noqa: PLR0913 - an event has this many parts
+    session: Session,
+    namespace_id: int,
+    action: str,
+    subject: str,
+    *,
+    before: Json | None = None,
+    after: Json | None = None,
+) -> None:
+    """Add an event; the last thing a transaction does, since the namespace's row stays locked until it ends."""
+    session.flush()
+    seq, previous = session.execute(
+        update(NamespaceRow)
+        .where(NamespaceRow.id == namespace_id)
+        .values(event_seq=NamespaceRow.event_seq + 1)
+        .returning(NamespaceRow.event_seq, NamespaceRow.event_hash)
+    ).one()
+    event = EventRow(
+        namespace_id=namespace_id,
+        seq=seq,
+        created_at=datetime.now(UTC),
+        actor=actor(),
+        action=action,
+        subject=subject,
+        before=before,
+        after=after,
+    )
+    event.hash = chained(event, previous)
+    session.add(event)
+    session.execute(update(NamespaceRow).where(NamespaceRow.id == namespace_id).values(event_hash=event.hash))
+
+
+def chained(event: EventRow, previous: str) -> str:
+    """Return the digest of an event and, through `previous`, of all before it."""
+    return digest(
+        canonical_bytes(
+            {
+                "previous": previous,
+                "seq": event.seq,
+                "created_at": event.created_at.isoformat(timespec="microseconds"),
+                "actor": event.actor,
+                "action": event.action,
+                "subject": event.subject,
+                "before": event.before,
+                "after": event.after,
+            }
+        )
+    )
+
+
+def verify(session: Session, namespace: str) -> int:
+    """Follow a namespace's chain to its end, and return how many events it has.
+
+    Raises:
+        IntegrityError: naming the first event that is missing or was altered.
+    """
+    row = session.execute(select(NamespaceRow).where(NamespaceRow.name == namespace)).scalar_one()
+    events = session.scalars(select(EventRow).where(EventRow.namespace_id == row.id).order_by(EventRow.seq))
+    return _follow(row, events)
+
+
+def _follow(row: NamespaceRow, events: Iterable[EventRow]) -> int:
+    seq, previous = 0, ""
+    for seq, event in enumerate(events, 1):
+        if event.seq != seq or event.hash != chained(event, previous):
+            raise IntegrityError(f"event {seq} of {row.name} is missing or was altered", "restore it from a backup")
+        previous = event.hash
+    if (seq, previous) != (row.event_seq, row.event_hash):
+        raise IntegrityError(f"events of {row.name} after {seq} are missing", "restore them from a backup")
+    return seq

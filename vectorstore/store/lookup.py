@@ -1,0 +1,168 @@
+"""Lookup: from a reference to the one version it means, or an error that says what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from sqlalchemy import Select, and_, or_, select
+from sqlalchemy.orm import Session
+
+from vectorstore.errors import ConflictError, InvalidInputError, MisfitError, NotFoundError
+from vectorstore.identity import ModelIdentity
+from vectorstore.reference import DEFAULT_NAMESPACE, Reference
+from vectorstore.store.rows import to_model
+from vectorstore.store.schema import AliasRow, ArtifactRow, NamespaceRow, VersionRow
+
+NEIGHBOURS = 500
+SHOWN = 10
+
+
+def namespace_id(session: Session, name: str) -> int:
+    """Return the row of a namespace.
+
+    Raises:
+        NotFoundError: naming near ones.
+    """
+    found = session.scalar(select(NamespaceRow.id).where(NamespaceRow.name == name))
+    if found is None:
+        names = session.scalars(select(NamespaceRow.name).order_by(NamespaceRow.name).limit(NEIGHBOURS)).all()
+        raise NotFoundError(f"there is no namespace '{name}'", _near(name, names) or "see `steer list` for all")
+    return found
+
+
+def artifact(session: Session, namespace: str, name: str) -> ArtifactRow:
+    """Return the row of a name.
+
+    Raises:
+        NotFoundError: naming near ones.
+    """
+    found = session.scalar(
+        select(ArtifactRow).join(NamespaceRow).where(NamespaceRow.name == namespace, ArtifactRow.name == name)
+    )
+    if found is not None:
+        return found
+    if namespace == DEFAULT_NAMESPACE and session.scalar(select(ArtifactRow.id).limit(1)) is None:
+        raise NotFoundError(f"there is no '{name}': the library is empty", "make a vector with `steer compute`")
+    hint = _near(name, _neighbours(session, namespace_id(session, namespace), name))
+    raise NotFoundError(f"there is no '{full_name(namespace, name)}'", hint or "see `steer list` for what there is")
+
+
+def find(session: Session, reference: Reference, model: ModelIdentity | None = None) -> int:
+    """Return the row id of the version that `reference` means.
+
+    A bare name means its newest version that is not yanked; with `model`, the newest of these that fits it.
+
+    Raises:
+        NotFoundError: when there is none; says what there is.
+        ConflictError: when a digest's beginning means several versions; lists them.
+        MisfitError: when no version of a bare name fits `model`; lists the models there are versions for.
+    """
+    if reference.remote is not None:
+        raise InvalidInputError(f"remotes are not yet supported ('{reference}')", "name a version of this library")
+    row = artifact(session, reference.namespace, reference.name)
+    if reference.version is not None:
+        return _numbered(session, row, reference)
+    if reference.alias is not None:
+        return _aliased(session, row, reference)
+    if reference.digest is not None:
+        return _digested(session, row, reference)
+    if model is None or row.kind == "recipe":
+        return _newest(session, row, reference)
+    return _fitting(session, row, reference, model)
+
+
+def full_name(namespace: str, name: str) -> str:
+    """Return the shortest text that means a name: the default namespace is not written."""
+    return name if namespace == DEFAULT_NAMESPACE else f"{namespace}/{name}"
+
+
+def _numbered(session: Session, row: ArtifactRow, reference: Reference) -> int:
+    found = session.scalar(_ids(row).where(VersionRow.number == reference.version))
+    if found is None:
+        raise NotFoundError(f"{_name(reference)} has no version {reference.version}", _numbers(session, row))
+    return found
+
+
+def _aliased(session: Session, row: ArtifactRow, reference: Reference) -> int:
+    mine = AliasRow.artifact_id == row.id
+    found = session.scalar(select(AliasRow.version_id).where(mine, AliasRow.alias == reference.alias))
+    if found is None:
+        aliases = session.scalars(select(AliasRow.alias).where(mine).order_by(AliasRow.alias).limit(SHOWN)).all()
+        hint = f"it has {', '.join(aliases)}" if aliases else f"it has no aliases; {_numbers(session, row)}"
+        raise NotFoundError(f"{_name(reference)} has no alias '{reference.alias}'", hint)
+    return found
+
+
+def _digested(session: Session, row: ArtifactRow, reference: Reference) -> int:
+    start = str(reference.digest)
+    between = and_(VersionRow.digest >= start, VersionRow.digest < f"{start}g")  # g follows the last hex digit
+    found = session.execute(
+        select(VersionRow.id, VersionRow.number, VersionRow.digest)
+        .where(VersionRow.artifact_id == row.id, between)
+        .order_by(VersionRow.number)
+        .limit(SHOWN)
+    ).all()
+    if not found:
+        raise NotFoundError(f"{_name(reference)} has no version with digest {start}", _numbers(session, row))
+    if len(found) > 1:
+        listed = ", ".join(f"@{number} is {digest[:19]}" for _, number, digest in found)
+        raise ConflictError(f"{_name(reference)}@{start} means several versions", f"write more digits: {listed}")
+    return int(found[0].id)
+
+
+def _newest(session: Session, row: ArtifactRow, reference: Reference) -> int:
+    found = session.scalar(_ids(row).where(VersionRow.newest))
+    if found is None:
+        raise NotFoundError(f"every version of {_name(reference)} is yanked", _numbers(session, row))
+    return found
+
+
+def _fitting(session: Session, row: ArtifactRow, reference: Reference, model: ModelIdentity) -> int:
+    newest = _newest(session, row, reference)
+    alike = and_(
+        VersionRow.architecture == model.architecture,
+        VersionRow.layer_count == model.layer_count,
+        VersionRow.tokenizer_digest == model.tokenizer_digest,
+    )
+    usable = select(VersionRow).where(VersionRow.artifact_id == row.id, VersionRow.yanked_at.is_(None))
+    candidates = usable.where(or_(VersionRow.fingerprint == model.fingerprint, alike))
+    for candidate in session.scalars(candidates.order_by(VersionRow.number.desc())):
+        made_on = to_model(candidate)
+        if made_on is not None and made_on.fit(model) != "mismatch":
+            return candidate.id
+    rows = session.scalars(usable.where(VersionRow.id != newest).order_by(VersionRow.number.desc()).limit(SHOWN))
+    models = [to_model(found) for found in (session.get_one(VersionRow, newest), *rows)]
+    known = dict.fromkeys(f"{made_on.describe()}" for made_on in models if made_on)
+    raise MisfitError(
+        f"no version of {_name(reference)} fits {model.describe()}",
+        f"it has versions for {', '.join(known)}; compute it on this model too, or ask for a version by its number",
+    )
+
+
+def _ids(row: ArtifactRow) -> Select[int]:
+    return select(VersionRow.id).where(VersionRow.artifact_id == row.id)
+
+
+def _name(reference: Reference) -> str:
+    return full_name(reference.namespace, reference.name)
+
+
+def _numbers(session: Session, row: ArtifactRow) -> str:
+    newest = select(VersionRow.number).where(VersionRow.artifact_id == row.id).order_by(VersionRow.number.desc())
+    numbers = session.scalars(newest.limit(SHOWN + 1)).all()
+    listed = ", ".join(f"@{number}" for number in reversed(numbers[:SHOWN]))
+    return f"it has {'…, ' if len(numbers) > SHOWN else ''}{listed}" if numbers else "it has no versions"
+
+
+def _neighbours(session: Session, namespace: int, name: str) -> list[str]:
+    """Return the names around `name` in the alphabet; in a small library these are all."""
+    names = select(ArtifactRow.name).where(ArtifactRow.namespace_id == namespace)
+    before = names.where(ArtifactRow.name < name).order_by(ArtifactRow.name.desc()).limit(NEIGHBOURS)
+    after = names.where(ArtifactRow.name > name).order_by(ArtifactRow.name).limit(NEIGHBOURS)
+    return [*session.scalars(before), *session.scalars(after)]
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    near = get_close_matches(name, names, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}?" if near else ""

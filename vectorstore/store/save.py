@@ -1,0 +1,202 @@
+"""The commit protocol: a blob is never lost and never dangles.
+
+1. Each blob is streamed to `tmp`, counted and hashed, checked, and synced.
+2. Transaction A notes the blobs as `pending`, with a lease that keeps them from being collected.
+3. Each file gets its digest's name, and its folder is synced.
+4. Transaction B makes the blobs `live` and adds the version with all that belongs to it: all or nothing.
+5. Only then is it saved.
+
+A crash anywhere leaves a file in `tmp` or an expired pending row, never a version without bytes.
+
+All transactions lock in one order: artifact, blobs by digest, namespace. So none waits for another in a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from vectorstore.errors import ConflictError, NotFoundError, UnavailableError
+from vectorstore.recipe import Term
+from vectorstore.store import catalogue, events
+from vectorstore.store.blobs import Blobs, Staged
+from vectorstore.store.database import Database
+from vectorstore.store.draft import Draft
+from vectorstore.store.rows import preset_row, site_row
+from vectorstore.store.schema import (
+    ArtifactRow,
+    Base,
+    BlobRow,
+    LabelRow,
+    LineageRow,
+    NamespaceRow,
+    RecipeTermRow,
+    VersionBlobRow,
+    VersionRow,
+)
+from vectorstore.store.version import Saved
+
+LEASE = timedelta(hours=1)
+
+
+def commit(database: Database, blobs: Blobs, draft: Draft) -> Saved:
+    """Save a draft; an identical manifest under the same name is the version that is there already.
+
+    Raises:
+        ConflictError: when the name belongs to the other kind.
+        NotFoundError: when a pinned version or a parent is not in the library.
+        UnavailableError: when database or disk cannot take it; nothing half saved is left.
+    """
+    with ExitStack() as stack:
+        staged: list[Staged] = []
+        for content, check in (*draft.contents, (draft.manifest.to_bytes(), None)):
+            staged.append(blobs.stage(content, check))
+            stack.callback(staged[-1].discard)
+        with database.write() as session:
+            _check(session, draft)
+            _lease(session, staged)
+        for blob in staged:
+            blob.publish()
+        with database.write() as session:
+            return _publish(session, draft, staged)
+
+
+def _check(session: Session, draft: Draft) -> None:
+    """Refuse before anything is published what transaction B would refuse."""
+    of_name = select(ArtifactRow).join(NamespaceRow).where(NamespaceRow.name == draft.namespace)
+    artifact = session.scalar(of_name.where(ArtifactRow.name == draft.name))
+    if artifact is not None:
+        _check_kind(artifact, draft)
+    _pinned(session, draft.terms)
+    _parents(session, draft.about.parents)
+
+
+def _check_kind(artifact: ArtifactRow, draft: Draft) -> None:
+    if artifact.kind != draft.manifest.kind:
+        raise ConflictError(
+            f"{draft.name} is a {artifact.kind}, and this is a {draft.manifest.kind}", "choose another name"
+        )
+
+
+def _lease(session: Session, staged: Sequence[Staged]) -> None:
+    """Note blobs as pending, or renew the lease of those that are there."""
+    until = datetime.now(UTC) + LEASE
+    for blob in sorted(staged, key=lambda blob: blob.digest):
+        values = {"digest": blob.digest, "size": blob.size, "state": "pending", "leased_until": until}
+        statement = _insert(session, BlobRow).values(values)
+        session.execute(statement.on_conflict_do_update(index_elements=["digest"], set_={"leased_until": until}))
+    doomed = BlobRow.digest.in_([blob.digest for blob in staged]), BlobRow.state == "deleting"
+    session.execute(update(BlobRow).where(*doomed).values(state="pending"))
+
+
+def _publish(session: Session, draft: Draft, staged: Sequence[Staged]) -> Saved:
+    artifact = _artifact(session, draft)
+    _make_live(session, {blob.digest for blob in staged})
+    same = select(VersionRow.id).where(
+        VersionRow.artifact_id == artifact.id, VersionRow.digest == draft.manifest.digest
+    )
+    if (existing := session.scalar(same)) is not None:
+        return Saved(catalogue.load(session, existing), created=False)
+    row = _version_row(session, artifact, draft)
+    catalogue.make_findable(session, row.id)
+    saved = Saved(catalogue.load(session, row.id), created=True)
+    after = {"digest": row.digest, "kind": artifact.kind}
+    events.record(session, artifact.namespace_id, "version.save", str(saved.version), after=after)
+    return saved
+
+
+def _artifact(session: Session, draft: Draft) -> ArtifactRow:
+    """Return the locked row of the draft's name, made if it is the first of it."""
+    now = datetime.now(UTC)
+    namespace = {"name": draft.namespace, "created_at": now, "event_seq": 0, "event_hash": ""}
+    session.execute(_insert(session, NamespaceRow).values(namespace).on_conflict_do_nothing())
+    namespace_id = session.scalars(select(NamespaceRow.id).where(NamespaceRow.name == draft.namespace)).one()
+    name = {"namespace_id": namespace_id, "name": draft.name, "kind": draft.manifest.kind}
+    made = name | {"created_at": now, "next_version": 1}
+    session.execute(_insert(session, ArtifactRow).values(made).on_conflict_do_nothing())
+    of_name = ArtifactRow.namespace_id == namespace_id, ArtifactRow.name == draft.name
+    artifact = session.scalars(select(ArtifactRow).where(*of_name).with_for_update(key_share=True)).one()
+    _check_kind(artifact, draft)
+    return artifact
+
+
+def _make_live(session: Session, digests: set[str]) -> None:
+    mine = select(BlobRow).where(BlobRow.digest.in_(digests)).order_by(BlobRow.digest)
+    rows = session.scalars(mine.with_for_update()).all()
+    if len(rows) != len(digests) or any(row.state == "deleting" for row in rows):
+        raise UnavailableError(f"saving took longer than its lease of {LEASE}", "save again")
+    for row in rows:
+        row.state, row.verified_at = "live", datetime.now(UTC)
+
+
+def _version_row(session: Session, artifact: ArtifactRow, draft: Draft) -> VersionRow:
+    """Add the version and everything that belongs to it, under the artifact's lock."""
+    older = VersionRow.artifact_id == artifact.id, VersionRow.newest
+    session.execute(update(VersionRow).where(*older).values(newest=False))
+    about, card = draft.about, draft.card
+    row = VersionRow(
+        namespace_id=artifact.namespace_id,
+        artifact_id=artifact.id,
+        number=artifact.next_version,
+        digest=draft.manifest.digest,
+        created_at=datetime.now(UTC),
+        newest=True,
+        description=about.description,
+        license=about.license,
+        authors=list(about.authors),
+        method=card.method.name if card else None,
+        model_reference=card.model.reference if card else None,
+        fingerprint=card.model.fingerprint if card else None,
+        architecture=card.model.architecture if card else None,
+        tokenizer_digest=card.model.tokenizer_digest if card else None,
+        layer_count=card.model.layer_count if card else None,
+        d_model=card.model.d_model if card else None,
+        model=card.model.to_json() if card else None,
+        blobs=[VersionBlobRow(position=n, **vars(blob)) for n, blob in enumerate(draft.manifest.blobs)],
+        sites=[site_row(place, direction) for place, direction in draft.directions.items()],
+        labels=[LabelRow(key=key, value=value) for key, value in about.labels.items()],
+        presets=[preset_row(name, preset) for name, preset in about.presets.items()],
+    )
+    artifact.next_version += 1
+    session.add(row)
+    session.flush()
+    pins, parents = _pinned(session, draft.terms), _parents(session, about.parents)
+    session.add_all(RecipeTermRow(version_id=row.id, position=n, pinned_id=pin) for n, pin in enumerate(pins))
+    session.add_all(LineageRow(version_id=row.id, position=n, parent_id=pin) for n, pin in enumerate(parents))
+    return row
+
+
+def _pinned(session: Session, terms: Sequence[Term]) -> list[int]:
+    return [_pinned_version(session, term) for term in terms]
+
+
+def _pinned_version(session: Session, term: Term) -> int:
+    named = select(VersionRow.id).join(VersionRow.artifact).join(ArtifactRow.namespace)
+    called = NamespaceRow.name == term.namespace, ArtifactRow.name == term.name
+    found = session.scalar(named.where(*called, VersionRow.digest == term.digest))
+    if found is None:
+        raise NotFoundError(
+            f"the recipe pins {term.namespace}/{term.name} at {term.digest[:19]}, which is not in this library",
+            "compose it again from what is there",
+        )
+    return found
+
+
+def _parents(session: Session, digests: Sequence[str]) -> list[int]:
+    found = {}
+    for digest in digests:
+        oldest = select(VersionRow.id).where(VersionRow.digest == digest).order_by(VersionRow.id).limit(1)
+        found[digest] = session.scalar(oldest)
+        if found[digest] is None:
+            raise NotFoundError(f"the parent {digest[:19]} is not in this library", "save the parent first")
+    return [version_id for version_id in found.values() if version_id is not None]
+
+
+def _insert(session: Session, row: type[Base]) -> sqlite.Insert | postgresql.Insert:
+    """Return the dialect's INSERT, which knows ON CONFLICT."""
+    return sqlite.insert(row) if session.get_bind().dialect.name == "sqlite" else postgresql.insert(row)

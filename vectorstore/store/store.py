@@ -1,0 +1,264 @@
+"""Store: a library of steering vectors and recipes, and everything that can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from types import MappingProxyType, TracebackType
+from typing import Self
+
+from sqlalchemy.orm import Session
+
+from vectorstore.card import Card
+from vectorstore.identity import ModelIdentity
+from vectorstore.preset import Preset
+from vectorstore.recipe import Recipe
+from vectorstore.reference import Reference, parse_reference
+from vectorstore.settings import Settings
+from vectorstore.store import catalogue, changes, contents, events, lookup
+from vectorstore.store.blobs import Blobs, open_blobs
+from vectorstore.store.changes import Change
+from vectorstore.store.database import Database
+from vectorstore.store.draft import About, draft_recipe, draft_vector
+from vectorstore.store.save import commit
+from vectorstore.store.schema import VersionRow
+from vectorstore.store.version import Page, Saved, Version
+from vectorstore.vector import SteeringVector
+
+LIMIT = 50
+Presets = Mapping[str, Preset] | Mapping[str, str] | Mapping[str, float] | Mapping[str, Preset | str | float]
+ChangeVersion = Callable[[Session, VersionRow, Version], Change | None]
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+class Store:
+    """A library: a database and the blobs it answers for. Open it with `Store.open()`."""
+
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        """Join the two halves; `open` is the way to get them."""
+        self._database = database
+        self._blobs = blobs
+
+    @classmethod
+    def open(cls, url: str | None = None, *, blobs: str | None = None) -> Self:
+        """Open the library at `url`, or the one of the settings; an empty database becomes a library.
+
+        Args:
+            url: SQLAlchemy URL of the database.
+            blobs: folder of the blobs.
+
+        Raises:
+            SchemaError: when the library is older or newer than this program; says what to type.
+            UnavailableError: when database or disk cannot be used.
+        """
+        settings = Settings.load(url, blobs)
+        opened = open_blobs(settings.blobs_url)
+        return cls(Database.open(settings.database_url), opened)
+
+    def close(self) -> None:
+        """Close the database's connections; vectors that were read stay usable."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        """Close it at the end."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def save(  # noqa: PLR0913 - the first three are the vector, the others are optional words about it
+        self,
+        name: str,
+        vector: SteeringVector,
+        card: Card,
+        *,
+        presets: Presets = _NONE,
+        labels: Mapping[str, str] = _NONE,
+        description: str = "",
+        license: str = "",  # noqa: A002 - the field's word
+        authors: Sequence[str] = (),
+        parents: Sequence[str] = (),
+    ) -> Saved:
+        """Save a vector as the next version of `name`; once this returns, it survives a power cut.
+
+        Args:
+            name: `love`, or `acme/love` in another namespace.
+            vector: the directions.
+            card: what their computation fixed, from `compute`.
+            presets: named coefficients: `{"mild": 1, "strong": "0.15r"}`.
+            labels: `{"topic": "weddings"}`.
+            description: for readers.
+            license: an SPDX expression.
+            authors: who made it.
+            parents: digests of the versions it was made from.
+
+        Raises:
+            InvalidInputError: for a name, label, preset or value that cannot be kept.
+            ConflictError: when the name belongs to a recipe.
+            UnavailableError: when database or disk cannot take it; nothing half saved is left.
+        """
+        about = About(labels, _parsed(presets), description, license, authors, parents)
+        return commit(self._database, self._blobs, draft_vector(name, vector, card, about))
+
+    def save_recipe(  # noqa: PLR0913 - as above
+        self,
+        name: str,
+        recipe: Recipe,
+        *,
+        presets: Presets = _NONE,
+        labels: Mapping[str, str] = _NONE,
+        description: str = "",
+        license: str = "",  # noqa: A002 - as above
+        authors: Sequence[str] = (),
+        parents: Sequence[str] = (),
+    ) -> Saved:
+        """Save a recipe as the next version of `name`; what it pins cannot be deleted while it is there.
+
+        Raises:
+            NotFoundError: when it pins a version that is not in this library.
+            InvalidInputError, ConflictError, UnavailableError: as for `save`.
+        """
+        about = About(labels, _parsed(presets), description, license, authors, parents)
+        return commit(self._database, self._blobs, draft_recipe(name, recipe, about))
+
+    def resolve(self, reference: str | Reference, *, model: ModelIdentity | None = None) -> Version:
+        """Return the version that `reference` means now.
+
+        A bare name means its newest version that is not yanked; with `model`, the newest of these that fits it. A
+        version that is named by number, alias or digest is returned whatever the model.
+
+        Raises:
+            NotFoundError: when there is none; says what there is.
+            ConflictError: when a digest's beginning means several versions; lists them.
+            MisfitError: when no version of a bare name fits `model`; lists the models there are versions for.
+        """
+        parsed = _reference(reference)
+        with self._database.read() as session:
+            return catalogue.load(session, lookup.find(session, parsed, model))
+
+    def read(self, version: Version | Reference | str) -> tuple[SteeringVector, Card]:
+        """Return a vector, mapped from its file rather than copied, and its card.
+
+        Raises:
+            IntegrityError: when its blob is missing or damaged.
+            ConflictError: when it is a recipe.
+            NotFoundError: as for `resolve`.
+        """
+        return contents.read_vector(self._blobs, self._version(version))
+
+    def read_recipe(self, version: Version | Reference | str) -> Recipe:
+        """Return a recipe.
+
+        Raises:
+            IntegrityError: when its blob is missing or damaged.
+            ConflictError: when it is a vector.
+            NotFoundError: as for `resolve`.
+        """
+        return contents.read_recipe(self._blobs, self._version(version))
+
+    def list(  # noqa: PLR0913 - each narrows the list, and none is needed
+        self,
+        namespace: str | None = None,
+        *,
+        labels: Mapping[str, str] = _NONE,
+        model: str | None = None,
+        method: str | None = None,
+        text: str | None = None,
+        kind: str | None = None,
+        limit: int = LIMIT,
+        after: str | None = None,
+    ) -> Page:
+        """Return a page of the newest version of each name (that is not yanked), newest first.
+
+        Args:
+            namespace: only this one.
+            labels: having all of these.
+            model: computed on the model of this reference.
+            method: by this extraction method.
+            text: having all these words in name, description, labels, authors, method or model; `wed*` for beginnings.
+            kind: `vector` or `recipe`.
+            limit: at most so many, up to 1,000.
+            after: the cursor of the page before.
+
+        Raises:
+            InvalidInputError: for a limit or cursor that cannot be.
+            NotFoundError: for an unknown namespace.
+        """
+        wanted = catalogue.Filter(namespace, labels, model, method, text, kind)
+        with self._database.read() as session:
+            return catalogue.newest_first(session, wanted, limit, after)
+
+    def history(self, name: str, *, limit: int = LIMIT, after: str | None = None) -> Page:
+        """Return a page of all versions of a name, newest first, yanked ones too.
+
+        Raises:
+            NotFoundError: for an unknown name.
+        """
+        parsed = _reference(name)
+        with self._database.read() as session:
+            return catalogue.history(session, parsed.namespace, parsed.name, limit, after)
+
+    def set_alias(self, reference: str | Reference, alias: str) -> Version:
+        """Let `alias` mean this version; it moves here if it meant another one. Returns the version as it is now."""
+        return self._change(reference, partial(changes.set_alias, alias=alias))
+
+    def remove_alias(self, reference: str | Reference, alias: str) -> Version:
+        """Remove an alias, on whatever version of the name it is; returns the version that had it."""
+        parsed = _reference(reference)
+        return self._change(
+            replace(parsed, alias=alias, version=None, digest=None), partial(changes.remove_alias, alias=alias)
+        )
+
+    def set_label(self, reference: str | Reference, key: str, value: str) -> Version:
+        """Label a version `key=value`."""
+        return self._change(reference, partial(changes.set_label, key=key, value=value))
+
+    def remove_label(self, reference: str | Reference, key: str) -> Version:
+        """Remove a label."""
+        return self._change(reference, partial(changes.remove_label, key=key))
+
+    def set_preset(self, reference: str | Reference, name: str, preset: Preset | str | float) -> Version:
+        """Keep a named coefficient with a version.
+
+        Raises:
+            InvalidInputError: when it asks for layers that are not there, or tokens that do not suit the directions.
+        """
+        return self._change(reference, partial(changes.set_preset, name=name, preset=Preset.parse(preset)))
+
+    def remove_preset(self, reference: str | Reference, name: str) -> Version:
+        """Remove a preset."""
+        return self._change(reference, partial(changes.remove_preset, name=name))
+
+    def set_description(self, reference: str | Reference, description: str) -> Version:
+        """Describe a version anew."""
+        return self._change(reference, partial(changes.set_description, description=description))
+
+    def _version(self, version: Version | Reference | str) -> Version:
+        return version if isinstance(version, Version) else self.resolve(version)
+
+    def _change(self, reference: str | Reference, change: ChangeVersion) -> Version:
+        """Change one version in one transaction with its event, under the lock of its name."""
+        parsed = _reference(reference)
+        with self._database.write() as session:
+            version_id = lookup.find(session, parsed)
+            row = changes.locked(session, version_id)
+            done = change(session, row, catalogue.load(session, version_id))
+            if done is None:
+                return catalogue.load(session, version_id)
+            session.flush()
+            catalogue.make_findable(session, version_id)
+            version = catalogue.load(session, version_id)
+            events.record(session, row.namespace_id, done.action, str(version), before=done.before, after=done.after)
+            return version
+
+
+def _reference(reference: str | Reference) -> Reference:
+    return reference if isinstance(reference, Reference) else parse_reference(reference)
+
+
+def _parsed(presets: Presets) -> dict[str, Preset]:
+    return {name: Preset.parse(preset) for name, preset in presets.items()}
