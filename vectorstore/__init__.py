@@ -1,6 +1,7 @@
 """Steering vectors: compute, store, compose and hook them into Hugging Face models.
 
-The rooms, from the bottom up. Imports go downward only; torch lives in `models`, `hooks` and `extract` alone.
+The rooms, from the bottom up. Imports go downward only; torch lives in
+`models`, `hooks`, `extract` and `evaluate` alone.
 
     errors, canonical, settings     one exception family; canonical JSON and digests; where the library is
     coefficient, preset, identity   a number with its unit; a named coefficient; which model a vector belongs to
@@ -12,6 +13,7 @@ The rooms, from the bottom up. Imports go downward only; torch lives in `models`
     models                          load a causal language model, find its layers and sites, say which model it is
     hooks                           record activations; steer a model by a plan
     extract                         extraction methods, their registry, and `compute`
+    evaluate                        what a plan does to a model, beside norm-matched random controls
 
 Modules are the API: import from them directly, for example `from vectorstore.store import Store`.
 """

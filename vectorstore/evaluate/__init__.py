@@ -1,0 +1,1 @@
+"""Evaluate: what a plan does to a model, measured against controls."""

@@ -1,0 +1,47 @@
+"""Propensity: how likely a model is to say certain words next. Needs no judge and no generation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from vectorstore.errors import InvalidInputError
+from vectorstore.models.tokenizer import encode
+
+Floats = npt.NDArray[np.float64]
+
+
+@torch.no_grad()
+def next_token_mass(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], *word_lists: Sequence[str]
+) -> Floats:
+    """Return `[lists, prompts]`: the probability that the token after each prompt is one of each list's words.
+
+    Run inside `steer` it measures the steered model (ActAdd's `effectiveness` is the difference of the logarithms;
+    arXiv 2308.10248, `logits.py` of the authors' code).
+
+    Args:
+        model: the causal language model.
+        tokenizer: its tokenizer, as `load_model` returns it.
+        prompts: open texts, such as "I went up to my friend and said".
+        word_lists: words that are one token each, with their leading space: " wedding".
+
+    Raises:
+        InvalidInputError: for a word that is not one token.
+    """
+    ids = [[_one_token(tokenizer, word) for word in words] for words in word_lists]
+    inputs = encode(tokenizer, prompts).to(next(model.parameters()).device)
+    probabilities = model(**inputs).logits[:, -1].float().softmax(dim=-1)  # [prompts, vocabulary]; padding is left
+    return np.stack([probabilities[:, numbers].sum(dim=-1).double().cpu().numpy() for numbers in ids])
+
+
+def _one_token(tokenizer: PreTrainedTokenizerBase, word: str) -> int:
+    ids = tokenizer(word, add_special_tokens=False)["input_ids"]
+    if len(ids) != 1:
+        raise InvalidInputError(f"'{word}' is {len(ids)} tokens of this model", "choose words that are one token each")
+    return int(ids[0])
