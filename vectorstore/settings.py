@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import platformdirs
 
@@ -24,7 +24,7 @@ class Settings:
     Attributes:
         home: folder of the default library.
         database_url: SQLAlchemy URL.
-        blobs_url: `file:///…`, or a plain folder.
+        blobs_url: `file:///…`, or a plain folder; by default beside the SQLite file.
         cache: folder for what can be made again (converted demo weights).
     """
 
@@ -50,14 +50,20 @@ class Settings:
         env = {key: value for key, value in (os.environ if environment is None else environment).items() if value}
         values = _config_file(env) | env
         home = _path(values.get("STEER_HOME") or platformdirs.user_data_dir(APP))
+        default = f"sqlite:///{quote(str(home / 'library.db'))}"
+        chosen = database_url or values.get("STEER_DATABASE_URL") or default
         return cls(
             home=home,
-            database_url=database_url
-            or values.get("STEER_DATABASE_URL")
-            or f"sqlite:///{quote(str(home / 'library.db'))}",
-            blobs_url=blobs_url or values.get("STEER_BLOBS_URL") or str(home / "blobs"),
+            database_url=chosen,
+            blobs_url=blobs_url or values.get("STEER_BLOBS_URL") or str(_library_folder(chosen, home) / "blobs"),
             cache=_path(values.get("STEER_CACHE") or platformdirs.user_cache_dir(APP)),
         )
+
+
+def _library_folder(database_url: str, home: Path) -> Path:
+    """Return where blobs belong: beside the SQLite file, so that two libraries never share them by accident."""
+    scheme, _, file = database_url.partition(":///")
+    return _path(unquote(file.partition("?")[0])).parent if scheme.startswith("sqlite") and file else home
 
 
 def _path(text: str) -> Path:
