@@ -8,5 +8,6 @@ report        what a plan does at each place: norms against R, cosines, conflict
 
 from vectorstore.compose.composer import compose
 from vectorstore.compose.pins import pin
+from vectorstore.compose.report import report
 
-__all__ = ["compose", "pin"]
+__all__ = ["compose", "pin", "report"]
