@@ -81,12 +81,12 @@ class ModelIdentity:
 
         An unknown vocabulary counts as equal to any other.
         """
-        if self.fingerprint == other.fingerprint and self.widths == other.widths:
+        if any(getattr(self, name) != getattr(other, name) for name in ("architecture", "widths", "layer_count")):
+            return "mismatch"
+        if self.fingerprint == other.fingerprint:
             return "same"
-        shape = ("architecture", "widths", "layer_count")
         digests = {self.tokenizer_digest, other.tokenizer_digest} - {""}
-        alike = len(digests) < 2 and all(getattr(self, name) == getattr(other, name) for name in shape)  # noqa: PLR2004
-        return "compatible" if alike else "mismatch"
+        return "compatible" if len(digests) < 2 else "mismatch"  # noqa: PLR2004 - one vocabulary, or an unknown one
 
     def require_fit(self, other: ModelIdentity, what: str, *, force: bool = False) -> Fit:
         """Return the fit of `what`, made on this model, on `other`.
