@@ -43,5 +43,5 @@ def test_force_lets_other_weights_pass_but_never_another_width():
     with pytest.raises(MisfitError, match="--force"):
         model.require_fit(other, "weddings")
     assert model.require_fit(other, "weddings", force=True) == "mismatch"
-    with pytest.raises(MisfitError, match="weddings was computed on tiny .* of width 8.; this model is .* of width 16"):
+    with pytest.raises(MisfitError, match=r"weddings was computed on .* width 8.; this model is .* width 16"):
         model.require_fit(make_identity(seed=1, width=16), "weddings", force=True)

@@ -21,6 +21,7 @@ _ATTENTION = re.compile(r"attn|attention")
 _CROSS = re.compile(r"cross|encoder_att")
 _MLP = re.compile(r"mlp|ffn|feed_?forward|moe")
 _paths: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+_widths: WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], dict[str, int]]] = WeakKeyDictionary()
 
 
 def decoder_layers(model: nn.Module, path: str | None = None) -> Sequence[nn.Module]:
@@ -84,13 +85,12 @@ def site_widths(model: nn.Module) -> dict[str, int]:
 
     `head_out` is heads * head_dim, which may differ from d_model. It is left out where layers differ in it.
     """
-    width = d_model(model)
-    widths = {site: {width} for site in ("resid_pre", "resid_post")}
-    for site in ("attn_out", "mlp_out", "head_out"):
-        modules = [_site(model, layer, site) for layer in decoder_layers(model)]
-        sizes = {linear_widths(module)[0] if site == "head_out" else width for module in modules if module is not None}
-        widths[site] = sizes
-    return {site: sizes.pop() for site, sizes in widths.items() if len(sizes) == 1}
+    layers = decoder_layers(model)
+    ids = tuple(map(id, layers))
+    known = _widths.get(model)
+    if known is None or known[0] != ids:
+        known = _widths[model] = (ids, _site_widths(model, layers))
+    return dict(known[1])
 
 
 def text_config(model: nn.Module) -> Any:  # noqa: ANN401 - transformers' configs have no common type for what is read
@@ -120,6 +120,17 @@ def linear_widths(module: nn.Module) -> tuple[int, int]:
         raise InvalidInputError(f"{type(module).__name__} is no linear layer", "see architectures.py")
     names = ("in_features", "out_features") if hasattr(module, "in_features") else ("nx", "nf")
     return int(getattr(module, names[0])), int(getattr(module, names[1]))
+
+
+def _site_widths(model: nn.Module, layers: Sequence[nn.Module]) -> dict[str, int]:
+    width = d_model(model)
+    widths = {site: {width} for site in ("resid_pre", "resid_post")}
+    for site in ("attn_out", "mlp_out", "head_out"):
+        modules = [_site(model, layer, site) for layer in layers]
+        widths[site] = {
+            linear_widths(module)[0] if site == "head_out" else width for module in modules if module is not None
+        }
+    return {site: sizes.pop() for site, sizes in widths.items() if len(sizes) == 1}
 
 
 def _find(model: nn.Module) -> str:
