@@ -26,6 +26,16 @@ class Preset:
     layers: tuple[int, int] | None = None
     tokens: Tokens | None = None
 
+    def __post_init__(self) -> None:
+        """Check that the layers are a range and the tokens are known."""
+        if self.layers is not None and not 0 <= self.layers[0] <= self.layers[1]:
+            raise InvalidInputError(
+                f"layers {self.layers[0]}..{self.layers[1]} are no range",
+                "give the first and the last layer, from 0 on",
+            )
+        if self.tokens not in (None, *get_args(Tokens)):
+            raise InvalidInputError(f"there are no '{self.tokens}' tokens", f"known: {', '.join(get_args(Tokens))}")
+
     @classmethod
     def parse(cls, value: Preset | Coefficient | str | float) -> Preset:
         """Read a bare coefficient: `2`, `-0.5` or `0.15r`."""
@@ -44,12 +54,12 @@ class Preset:
         """Read the canonical form.
 
         Raises:
-            InvalidInputError: when a part is missing or not of its type.
+            InvalidInputError: when a part is missing, unknown or not of its type.
         """
-        layers, tokens = value.get("layers"), value.get("tokens")
-        if not isinstance(value.get("coefficient"), str) or tokens not in (None, *get_args(Tokens)):
-            raise InvalidInputError("a preset without a coefficient", "give coefficient, layers and tokens")
-        if layers is not None and not (isinstance(layers, list) and len(layers) == 2):  # noqa: PLR2004
-            raise InvalidInputError(f"preset layers {layers!r}", "give the first and the last layer, or null")
-        first_last = (int(layers[0]), int(layers[1])) if layers else None
-        return cls(Coefficient.parse(str(value["coefficient"])), first_last, tokens)  # type: ignore[arg-type]
+        if set(value) != {"coefficient", "layers", "tokens"} or not isinstance(value["coefficient"], str):
+            raise InvalidInputError("this is not a preset", "give coefficient, layers and tokens, and nothing else")
+        layers = value["layers"]
+        if layers is not None and not (isinstance(layers, list) and [type(layer) for layer in layers] == [int, int]):
+            raise InvalidInputError(f"preset layers {str(layers)[:40]}", "give the first and the last layer, or null")
+        first_last = (layers[0], layers[1]) if layers else None
+        return cls(Coefficient.parse(value["coefficient"]), first_last, value["tokens"])  # type: ignore[arg-type]

@@ -89,7 +89,8 @@ def parse_reference(text: str, *, column: int = 1, whole: str | None = None) -> 
     match = _PARTS.match(text)
     if match is None or match.end() != len(text):
         end = match.end() if match else 0
-        trouble = "the '[' is not closed" if text[end] == "[" else f"'{text[end:][:40]}' cannot stand here"
+        unclosed = text[end] == "[" and "]" not in text[end:]
+        trouble = "the '[' is not closed" if unclosed else f"'{text[end:][:40]}' cannot stand here"
         raise ExpressionError(trouble, _ORDER, column=column + end, text=text if whole is None else whole)
     try:
         return _reference(match, column)
