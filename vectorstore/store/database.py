@@ -49,14 +49,26 @@ class Database:
             UnavailableError: when it cannot be reached.
         """
         database = cls(read_url(url))
-        _make_folder(database.url)
-        with database.read() as session:
-            revision = _revision(session.connection())
-        if revision is None:
-            upgrade(url)
-        else:
-            _require_head(revision)
+        try:
+            _make_folder(database.url)
+            revision = database.revision()
+            if revision is None:
+                upgrade(url)
+            else:
+                _require_head(revision)
+        except BaseException:
+            database.close()
+            raise
         return database
+
+    def revision(self) -> str | None:
+        """Return the revision of the schema; None for an empty database.
+
+        Raises:
+            ConflictError: when the database holds something else.
+        """
+        with self.read() as session:
+            return _revision(session.connection())
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -119,8 +131,7 @@ def current(url: str) -> str | None:
     _require_file(url)
     database = Database(read_url(url))
     try:
-        with database.read() as session:
-            return _revision(session.connection())
+        return database.revision()
     finally:
         database.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vectorstore.errors import InvalidInputError
+from vectorstore.plan import check_tokens
 from vectorstore.preset import Preset
 from vectorstore.reference import check_name
 from vectorstore.store.version import Direction
@@ -38,13 +39,11 @@ def _check_recipe(name: str, preset: Preset) -> None:
 
 
 def _check_direction(name: str, preset: Preset, place: Place, direction: Direction) -> None:
-    by_position = direction.positions is not None
-    if preset.tokens is not None and by_position != (preset.tokens == "prompt_front"):
-        shape = "one row per prompt position" if by_position else "one row for every token"
-        raise InvalidInputError(
-            f"preset {name} steers {preset.tokens} tokens, but the direction at {place} has {shape}",
-            "use prompt_front" if by_position else "use all, prompt, generated or last",
-        )
+    if preset.tokens is not None:
+        try:
+            check_tokens(direction.shape, place, preset.tokens)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"preset {name}: {error.problem}", error.hint) from error
     if preset.coefficient.unit == "r" and not direction.residual_norm:
         raise InvalidInputError(
             f"preset {name} is {preset.coefficient}, but there is no R at {place}", "give a plain number instead"

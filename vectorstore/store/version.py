@@ -30,6 +30,11 @@ class Direction:
     norm: float
     residual_norm: float | None
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(t, d)` or `(d,)`."""
+        return (self.width,) if self.positions is None else (self.positions, self.width)
+
 
 @dataclass(frozen=True)
 class Version:

@@ -1,0 +1,115 @@
+"""The schema: migrations and classes agree, go up and down with data in them, and know what they do not know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect, text
+
+from tests.builders import make_card, make_vector
+from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, SchemaError
+from vectorstore.store import Store
+from vectorstore.store.database import REVISIONS, check, current, downgrade, upgrade
+
+
+def execute(url: str, *statements: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+def tables(url: str) -> set[str]:
+    engine = create_engine(url)
+    names = set(inspect(engine).get_table_names())
+    engine.dispose()
+    return names
+
+
+def test_the_classes_describe_exactly_what_the_migrations_make(library_url: str):
+    assert check(library_url) == REVISIONS[-1]
+
+
+def test_a_table_changed_by_hand_is_noticed(library_url: str):
+    execute(library_url, "ALTER TABLE labels ADD COLUMN colour VARCHAR(10)")
+    with pytest.raises(SchemaError, match="changed by hand.*colour"):
+        check(library_url)
+
+
+def test_the_program_knows_every_revision():
+    script = ScriptDirectory.from_config(Config("alembic.ini"))
+    assert tuple(reversed([revision.revision for revision in script.walk_revisions()])) == REVISIONS
+
+
+def test_the_schema_goes_down_and_up_with_data_in_it(store: Store, library_url: str, blobs_folder: Path):
+    vector = make_vector((2, 3))
+    store.save("love", vector, make_card(vector), presets={"mild": 1}, labels={"topic": "love"}, description="x")
+    store.set_alias("love", "prod")
+    store.close()
+    assert downgrade(library_url, "base") is None
+    assert tables(library_url) == {"alembic_version"}
+    assert current(library_url) is None
+    assert upgrade(library_url) == REVISIONS[-1] == check(library_url)
+    with Store.open(library_url, blobs=str(blobs_folder)) as again:
+        assert again.list().versions == ()
+        assert again.save("love", vector, make_card(vector)).version.number == 1
+
+
+def test_opening_an_empty_database_makes_a_library(empty_url: str, tmp_path: Path):
+    with Store.open(empty_url, blobs=str(tmp_path / "blobs")) as opened:
+        assert opened.list().versions == ()
+    assert current(empty_url) == REVISIONS[-1]
+
+
+def test_upgrading_twice_changes_nothing(library_url: str):
+    assert upgrade(library_url) == upgrade(library_url) == REVISIONS[-1]
+
+
+def test_a_newer_schema_says_to_upgrade_the_package(library_url: str):
+    execute(library_url, "UPDATE alembic_version SET version_num = '9999'")
+    for action in (Store.open, upgrade, lambda url: downgrade(url, "base"), check):
+        with pytest.raises(SchemaError, match="newer version of the program.*pip install -U steering-vectorstore"):
+            action(library_url)
+
+
+def test_an_older_schema_says_the_command(library_url: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("vectorstore.store.database.REVISIONS", (*REVISIONS, "0002"))
+    monkeypatch.setattr("vectorstore.store.database._HEAD", "0002")
+    with pytest.raises(SchemaError, match=r"older schema 0001; type: steer db upgrade$"):
+        Store.open(library_url)
+
+
+def test_a_database_of_something_else_is_refused(empty_url: str):
+    execute(empty_url, "CREATE TABLE customers (id INTEGER)")
+    for action in (Store.open, upgrade):
+        with pytest.raises(ConflictError, match=r"holds other tables \(customers\)"):
+            action(empty_url)
+    assert tables(empty_url) == {"customers"}
+
+
+def test_another_programs_migrations_are_not_taken_for_ours(empty_url: str):
+    execute(empty_url, "CREATE TABLE alembic_version (version_num VARCHAR(32))", "CREATE TABLE users (id INTEGER)")
+    with pytest.raises(ConflictError, match="holds other tables"):
+        Store.open(empty_url)
+
+
+def test_an_unknown_revision_is_refused(library_url: str):
+    with pytest.raises(InvalidInputError, match="no revision '7'; revisions: base, 0001"):
+        downgrade(library_url, "7")
+
+
+def test_looking_at_a_library_that_is_not_there_makes_none(tmp_path: Path):
+    for action in (current, check, lambda url: downgrade(url, "base")):
+        with pytest.raises(NotFoundError, match="steer init"):
+            action(f"sqlite:///{tmp_path}/none.db")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path):
+    (tmp_path / "library.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(IntegrityError, match="library.db is damaged or not an SQLite database"):
+        Store.open(f"sqlite:///{tmp_path}/library.db")
