@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
 from tests.builders import make_identity
 from vectorstore.card import Apply, Card, Data, MethodUse, ReadPositions
+from vectorstore.codec import pack
 from vectorstore.vector import Place, SteeringVector
 
 TWO = Place("resid_pre", 2)
 TEN = Place("attn_out", 10)
+
+
+DTYPES = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16, "float64": np.float64}
+
+
+def golden_blob(dtype: str) -> bytes:
+    """Return the bytes themselves; `dtype` is a key of DTYPES."""
+    return pack(golden_vector(DTYPES[dtype]), golden_card(dtype))
 
 
 def golden_vector(dtype: npt.DTypeLike = np.float32) -> SteeringVector:

@@ -65,7 +65,7 @@ def test_a_header_of_79_mb_is_refused_before_it_is_parsed():
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     "piece",
-    [b"[],", b"0,", b"{},", b'"",', b'{"a":[]},', b"1e9,", b'"\\u0000",', b"[[[[0]]]],"],
+    [b"[],", b'{"a":[]},', b'"\\u0000",'],
 )
 def test_a_header_of_1_mib_takes_little_memory_whatever_it_holds(piece: bytes):
     body = piece * ((MAX_HEADER - 16) // len(piece))

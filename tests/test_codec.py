@@ -8,7 +8,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import ml_dtypes
 import numpy as np
 import pytest
 import safetensors
@@ -19,19 +18,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.builders import make_card, make_vector
-from tests.golden import TEN, TWO, golden_card, golden_vector
+from tests.golden import DTYPES, TEN, TWO, golden_blob, golden_card, golden_vector
 from vectorstore.canonical import canonical_bytes, digest
 from vectorstore.card import Card, MethodUse, ReadPositions
 from vectorstore.codec import pack, unpack
 from vectorstore.errors import InvalidInputError
 from vectorstore.vector import Array, Place, SteeringVector
 
-DTYPES = {
-    "float32": np.float32,
-    "bfloat16": ml_dtypes.bfloat16,
-    "float16": np.float16,
-    "float64": np.float64,
-}
 GOLDEN_DIGESTS = {
     "float32": "sha256:565d1d56938c7fa4dc5c362e3cce9864a222f2f62bc03255fb1473d359482b25",
     "bfloat16": "sha256:6b46ab261f18014dd4e5e3a3ef72fc64ac2a7395d50c7408329c2433e771e2e2",
@@ -44,10 +37,6 @@ GOLDEN_DATA = bytes.fromhex(
     "0000803f" + "00000040" + "00004040" + "000080be"  # resid_pre.2.reference
 )
 ROOT = Path(__file__).parents[1]
-
-
-def golden_blob(dtype: str) -> bytes:
-    return pack(golden_vector(DTYPES[dtype]), golden_card(dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -70,7 +59,12 @@ def test_a_blob_is_its_header_and_then_its_tensors_by_name():
 
 @pytest.mark.parametrize("seed", ["1", "4242"])
 def test_another_process_writes_the_same_bytes(seed: str):
-    script = "from tests.test_codec import *; print(*(digest(golden_blob(dtype)) for dtype in DTYPES), sep='\\n')"
+    script = """
+from hashlib import sha256
+from tests.golden import DTYPES, golden_blob
+for dtype in DTYPES:
+    print(f"sha256:{sha256(golden_blob(dtype)).hexdigest()}")
+"""
     environment = {**os.environ, "PYTHONHASHSEED": seed}
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True

@@ -43,6 +43,17 @@ def test_home_moves_database_and_blobs(tmp_path: Path):
     assert settings.blobs_url == str(tmp_path / "blobs")
 
 
+@pytest.mark.parametrize("name", ["team.db", "with space.db", "50%2541.db"])
+def test_the_blobs_of_a_sqlite_file_are_beside_it(tmp_path: Path, name: str):
+    settings = Settings.load(f"sqlite:///{tmp_path}/{name}", environment={"STEER_HOME": "/home/ada"})
+    assert settings.blobs_url == str(tmp_path / "blobs")
+
+
+def test_the_blobs_of_a_server_are_in_home():
+    settings = Settings.load("postgresql+psycopg://localhost/library", environment={"STEER_HOME": "/home/ada"})
+    assert settings.blobs_url == "/home/ada/blobs"
+
+
 def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     settings = Settings.load(environment={"STEER_HOME": "my/library"})
