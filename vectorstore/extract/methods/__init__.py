@@ -1,0 +1,9 @@
+"""The extraction methods that come with the package: one file each, and a line in this table."""
+
+from __future__ import annotations
+
+from vectorstore.extract.methods.actadd import ACTADD
+from vectorstore.extract.methods.mean_difference import MEAN_DIFFERENCE
+from vectorstore.extract.protocols import AnyMethod
+
+BUILT_IN: dict[str, AnyMethod] = {method.name: method for method in (ACTADD, MEAN_DIFFERENCE)}

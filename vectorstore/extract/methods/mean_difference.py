@@ -1,0 +1,27 @@
+"""Mean difference: the mean over many pairs of positive minus negative activations."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vectorstore.card import Apply, MethodUse
+from vectorstore.extract.positions import LAST_CONTENT, MEAN_CONTENT
+from vectorstore.extract.protocols import ActivationMethod
+from vectorstore.vector import Array
+
+
+def direction(positive: Array, negative: Array, _use: MethodUse) -> Array:
+    """Return the mean over pairs of `positive - negative` `[d]`, accumulated in float64."""
+    mean: Array = (positive.astype(np.float64) - negative).mean(axis=0)  # (pairs, d) -> (d)
+    return mean
+
+
+MEAN_DIFFERENCE = ActivationMethod(
+    name="mean_difference",
+    version="1",
+    summary="Many pairs: the mean difference of one activation per text, added to all tokens",
+    source="Rimsky et al., Contrastive Activation Addition, arXiv 2312.06681; DiffMean of AxBench, 2501.17148",
+    apply=Apply("all"),
+    reads=(MEAN_CONTENT, LAST_CONTENT),
+    direction=direction,
+)

@@ -1,0 +1,95 @@
+"""Prompts: texts as token ids, BOS first, checked against what the model can take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from vectorstore.errors import InvalidInputError
+from vectorstore.extract.positions import PAD_TOKEN, ReadPosition
+from vectorstore.models.layers import text_config
+from vectorstore.pairs import ContrastPair
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One text as the model sees it.
+
+    Attributes:
+        ids: its token ids.
+        first: index of the first token after BOS; 0 where the tokenizer puts no BOS.
+        what: how messages call it, `the positive prompt of pair 3`.
+    """
+
+    ids: tuple[int, ...]
+    first: int
+    what: str
+
+    def read_at(self, position: ReadPosition) -> range:
+        """Return the positions that are read."""
+        return position.positions(self.first, len(self.ids))
+
+
+def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    """Return the ids of the tokenizer's plain call, which puts BOS first where the model wants one."""
+    return tuple(int(number) for number in tokenizer(text, verbose=False)["input_ids"])
+
+
+def encode_pairs(
+    tokenizer: PreTrainedTokenizerBase, pairs: Sequence[ContrastPair], bos_token_id: int | None
+) -> tuple[Prompt, ...]:
+    """Return positive, negative, positive, negative… in the order of `pairs`."""
+    return tuple(
+        _encode(tokenizer, text, bos_token_id, f"the {side} prompt of pair {number}")
+        for number, pair in enumerate(pairs, 1)
+        for side, text in (("positive", pair.positive), ("negative", pair.negative))
+    )
+
+
+def pad_with_token(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], pad_token: str) -> tuple[Prompt, ...]:
+    """Lengthen all to the longest, on the right, with the one token of `pad_token`; it counts as text.
+
+    Raises:
+        InvalidInputError: when `pad_token` is not exactly one token.
+    """
+    pad = tuple(tokenizer(pad_token, add_special_tokens=False, verbose=False)["input_ids"])
+    if len(pad) != 1:
+        raise InvalidInputError(
+            f"the padding {pad_token!r} is {len(pad)} tokens for this tokenizer, and one is needed",
+            f"give another text of exactly one token with {PAD_TOKEN.option} (Python: params={{'pad_token': …}})",
+        )
+    longest = max(len(prompt.ids) for prompt in prompts)
+    return tuple(replace(prompt, ids=prompt.ids + pad * (longest - len(prompt.ids))) for prompt in prompts)
+
+
+def check_prompts(model: PreTrainedModel, prompts: Sequence[Prompt], position: ReadPosition) -> None:
+    """Check that each prompt has tokens to read, and fits the model's context.
+
+    Raises:
+        InvalidInputError: naming the first prompt that does not.
+    """
+    context = context_length(model)
+    for prompt in prompts:
+        if not prompt.ids or not prompt.read_at(position):
+            raise InvalidInputError(f"{prompt.what} has no tokens", "write a prompt that is more than white space")
+        if context is not None and len(prompt.ids) > context:
+            raise InvalidInputError(
+                f"{prompt.what} has {len(prompt.ids)} tokens, and the model takes {context}", "shorten the prompt"
+            )
+
+
+def context_length(model: PreTrainedModel) -> int | None:
+    """Return how many tokens the model takes, or None where nothing limits it (ALiBi)."""
+    config = text_config(model)
+    lengths = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len"))
+    length = None if getattr(config, "alibi", False) else next(filter(None, lengths), None)
+    return int(length) if length else None
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str, bos_token_id: int | None, what: str) -> Prompt:
+    ids = token_ids(tokenizer, text)
+    if bos_token_id is not None and ids[:2] == (bos_token_id, bos_token_id):
+        ids = ids[1:]  # the text brought its own, as chat templates do
+    return Prompt(ids, int(ids[:1] == (bos_token_id,)), what)
