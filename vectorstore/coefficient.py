@@ -12,7 +12,7 @@ from vectorstore.errors import InvalidInputError
 
 Unit = Literal["raw", "r"]
 MAX_DIGITS = 200
-_TEXT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?)(r?)\s*")
+_TEXT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?)(r?)\s*", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -121,11 +121,12 @@ def added(combinations: Iterable[Combination]) -> Combination:
 
 def not_yet(node: Vector | Step, text: str) -> ExpressionError:
     """Return the error for what parses but is not evaluated yet."""
+    if isinstance(node, Scaled):
+        return not_yet(node.vector, text)
     what = f"{type(node).__name__.lower()}(…)"
     if isinstance(node, Add):
         what = "more than one step"
-    if isinstance(node, Reference | Scaled):
+    if isinstance(node, Reference):
         what = "a reference to another store"
-    return ExpressionError(
-        f"{what} is not yet supported", "use names, numbers, + - * and parentheses", column=node.column, text=text
-    )
+    hint = "use names of this library, numbers, + - * and parentheses"
+    return ExpressionError(f"{what} is not yet supported", hint, column=node.column, text=text)
