@@ -48,9 +48,10 @@ class Database:
             ConflictError: when the database holds something else.
             UnavailableError: when it cannot be reached.
         """
-        database = cls(read_url(url))
+        parsed = read_url(url)
+        _make_folder(parsed)  # before the engine looks whether it can write there
+        database = cls(parsed)
         try:
-            _make_folder(database.url)
             revision = database.revision()
             if revision is None:
                 upgrade(url)

@@ -1,0 +1,65 @@
+"""Answer: what a command has to say: a JSON document for programs, and text and tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from vectorstore.canonical import Json
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts; columns that are empty in every row are not shown.
+
+    Attributes:
+        columns: their titles.
+        rows: a text for each column.
+        right: titles of the columns whose texts stand on the right: numbers.
+        title: a line above.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: Sequence[str] = ()
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values, one to a line; values that are empty are not shown."""
+
+    values: Sequence[tuple[str, str]]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Texts with titles: side by side on a terminal, below each other elsewhere."""
+
+    texts: Sequence[tuple[str, str]]
+
+
+Part = str | Table | Facts | Sides
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command returns.
+
+    Attributes:
+        document: everything, for programs.
+        parts: what people see, top to bottom.
+        notes: lines for stderr that are no part of the answer.
+    """
+
+    document: Json
+    parts: Sequence[Part] = ()
+    notes: Sequence[str] = field(default=())
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters as their escapes: prompts and labels may come from anybody."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode() for char in text
+    )

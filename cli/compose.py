@@ -1,0 +1,132 @@
+"""`steer compose`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+
+import vectorstore.compose
+from vectorstore.canonical import Json
+from vectorstore.compose.report import Report, StepReport
+from vectorstore.errors import InvalidInputError
+from vectorstore.plan import Plan, PlanTerm
+from vectorstore.store import Store
+from vectorstore.store.version import Saved
+from vectorstore.vector import Place
+
+from .about import About, about_options
+from .answer import Answer, Part, Table
+from .command import command
+from .describe import number, short
+from .library import Library, library_options
+
+
+@command(
+    "compose",
+    example="""steer compose 'weddings:strong + 0.1r*sentiment'
+    steer compose '2*weddings - calm[6..12]' --save mix --label topic=party""",
+)
+@click.argument("expression")
+@click.option("--save", "name", metavar="NAME", help="Save it as a recipe, with every reference pinned.")
+@click.option("--force", is_flag=True, help="Let vectors of other weights of the same shape go together.")
+@about_options
+@library_options
+def compose(library: Library, expression: str, name: str | None, *, force: bool, about: About) -> Answer:
+    """Show what an expression does to each layer; save it as a recipe.
+
+    For each layer: the norm of what is added, the residual norm R there, and the cosines between the terms; terms that
+    pull against each other are marked.
+    """
+    if about and name is None:
+        raise InvalidInputError("labels, presets and the like belong to a saved recipe", "add --save NAME")
+    with library.open() as store:
+        plan = vectorstore.compose.compose(store, expression, force=force)
+        saved = _save(store, name, expression, about) if name else None
+    report = vectorstore.compose.report(plan)
+    document = report.to_json() | {"terms": [_term_json(term) for term in plan.terms]}
+    if saved:
+        document |= {"saved": saved.version.to_json() | {"new": saved.created}}
+    return Answer(document, [*_tables(plan, report), *_saved_text(saved)])
+
+
+def _save(store: Store, name: str, expression: str, about: About) -> Saved:
+    recipe = vectorstore.compose.pin(store, expression)
+    return store.save_recipe(name, recipe, **vars(about))
+
+
+def _saved_text(saved: Saved | None) -> list[str]:
+    if saved is None:
+        return []
+    return [f"Saved {saved.version.reference}" if saved.created else f"{saved.version.reference} is exactly this"]
+
+
+def _tables(plan: Plan, report: Report) -> list[Part]:
+    if not report.steps:
+        return ["Everything cancels: the model stays as it is."]
+    parts: list[Part] = [_terms(plan), _steps(report)]
+    cosines = _cosines(report)
+    return [*parts, cosines] if cosines.rows else parts
+
+
+def _steps(report: Report) -> Table:
+    rows = [_step(step) for step in report.steps]
+    columns = ("site", "layer", "tokens", "norm", "R", "norm/R", "interference", "")
+    return Table(columns, rows, right=("layer", "norm", "R", "norm/R", "interference"), title="what is added")
+
+
+def _step(step: StepReport) -> tuple[str, ...]:
+    return (
+        step.place.site,
+        str(step.place.layer),
+        step.tokens if len(step.shape) == 1 else f"{step.tokens} ({step.shape[0]})",
+        number(step.norm),
+        number(step.residual_norm),
+        number(step.ratio),
+        number(step.interference) if len(step.terms) > 1 else "",
+        "conflict" if step.conflict else "",
+    )
+
+
+def _terms(plan: Plan) -> Table:
+    rows = [(short(term.label), term.tokens, *_factors(term)) for term in plan.terms]
+    return Table(("term", "tokens", "coefficient", "in r"), rows, right=("coefficient", "in r"), title="terms")
+
+
+def _factors(term: PlanTerm) -> tuple[str, str]:
+    """Return the raw number and the number in r, or their ranges over the layers."""
+    values = _term_json(term)["factors"].values()
+    return _range(value["raw"] for value in values), _range(value["r"] for value in values)
+
+
+def _range(values: Iterable[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    low, high = f"{min(known):.3g}", f"{max(known):.3g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _cosines(report: Report) -> Table:
+    rows = [
+        (
+            str(step.place),
+            short(cosine.left),
+            short(cosine.right),
+            f"{cosine.cosine:+.3f}",
+            "conflict" if cosine.conflict else "",
+        )
+        for step in report.steps
+        for cosine in step.cosines
+    ]
+    return Table(("place", "term", "and", "cosine", ""), rows, right=("cosine",), title="cosines between terms")
+
+
+def _term_json(term: PlanTerm) -> Json:
+    factors = {str(place): _factor(term, place, float(factor)) for place, factor in term.factors.items()}
+    return {"version": term.label, "digest": term.digest, "tokens": term.tokens, "factors": factors}
+
+
+def _factor(term: PlanTerm, place: Place, raw: float) -> Json:
+    residual_norm = term.card.residual_norms.get(place)
+    return {"raw": raw, "r": raw * term.card.norms[place] / residual_norm if residual_norm else None}

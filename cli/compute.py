@@ -1,0 +1,174 @@
+"""`steer compute`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+from transformers import PreTrainedModel
+
+import vectorstore.extract
+from vectorstore.card import Card
+from vectorstore.errors import InvalidInputError
+from vectorstore.extract.compute import DTYPES
+from vectorstore.extract.params import Param
+from vectorstore.extract.protocols import AnyMethod
+from vectorstore.extract.registry import get_method, method_names
+from vectorstore.models.layers import resolve_layer
+from vectorstore.pairs import ContrastPair, read_pairs
+from vectorstore.store.texts import split_name
+from vectorstore.store.version import Saved
+from vectorstore.vector import SITES
+
+from .about import About, about_options
+from .answer import Answer, Part
+from .command import command
+from .library import Library, library_options
+from .model import ModelChoice, model_options, notes
+from .progress import progress
+from .show import directions_table
+from .values import Layers, LayersType
+
+PARAM = "param_"
+
+
+def method_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for every setting that any extraction method declares."""
+    declared: dict[Param, list[str]] = {}
+    for name in method_names():
+        with suppress(InvalidInputError):  # a plug-in that does not load says so when it is asked for
+            for param in get_method(name).params:
+                declared.setdefault(param, []).append(name)
+    for param, names in reversed(declared.items()):
+        said = f"{', '.join(names)}: {param.help} [default: {param.default!r}]"
+        function = click.option(param.option, f"{PARAM}{param.name}", metavar="VALUE", help=said)(function)
+    return function
+
+
+@command(
+    "compute",
+    example="""steer compute weddings --model demo --layer 18 --positive ' weddings' --negative ' ' --preset strong=1
+    steer compute mood --model demo --layer 12..20 --pairs mood.jsonl --method mean_difference --preset mild=0.1r""",
+)
+@click.argument("name")
+@model_options
+@click.option(
+    "--layer",
+    "layers",
+    type=LayersType(),
+    multiple=True,
+    required=True,
+    help="0-based: 18, -1, or 6..12; may be repeated.",
+)
+@click.option("--positive", metavar="TEXT", help="The prompt to steer towards.")
+@click.option("--negative", metavar="TEXT", help="The prompt to steer away from; actadd allows ''.")
+@click.option(
+    "--pairs",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help='JSON Lines of {"positive": …, "negative": …}.',
+)
+@click.option("--method", default="actadd", show_default=True, metavar="NAME", help="See `steer methods`.")
+@click.option("--site", type=click.Choice(SITES), default=SITES[0], show_default=True, help="Where in the layer.")
+@method_options
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For methods that draw at random.")
+@click.option(
+    "--store-dtype", type=click.Choice(list(DTYPES)), default="float32", show_default=True, help="Of the vector."
+)
+@about_options
+@library_options
+def compute(  # noqa: PLR0913 - options
+    *,
+    library: Library,
+    choice: ModelChoice,
+    about: About,
+    name: str,
+    layers: tuple[Layers, ...],
+    positive: str | None,
+    negative: str | None,
+    path: Path | None,
+    method: str,
+    site: str,
+    seed: int,
+    store_dtype: str,
+    **options: str | None,
+) -> Answer:
+    """Compute a steering vector from contrast pairs, and save it.
+
+    It becomes the next version of NAME (or namespace/NAME). The method actadd takes one pair, given as --positive and
+    --negative; mean_difference takes any number, from a file.
+    """
+    split_name(name)
+    chosen = get_method(method)
+    pairs = _pairs(positive, negative, path)
+    chosen.check_pairs(pairs)
+    params = _params(chosen, options)
+    chosen.use(params, seed)
+    with library.open() as store, notes(), progress(f"Loading {choice.reference}") as bar:
+        model, tokenizer = choice.load(bar)
+        numbers = _layers(model, layers)
+        bar.say(f"Computing {name}")
+        vector, card = vectorstore.extract.compute(
+            model,
+            tokenizer,
+            pairs,
+            layer=numbers,
+            method=method,
+            site=site,
+            batch_size=choice.batch_size,
+            dtype=store_dtype,
+            params=params,
+            seed=seed,
+            progress=bar.advance,
+        )
+        saved = store.save(name, vector, card, **vars(about))
+    return _answer(saved, card)
+
+
+def _pairs(positive: str | None, negative: str | None, path: Path | None) -> tuple[ContrastPair, ...]:
+    if path is not None:
+        if positive is not None or negative is not None:
+            raise InvalidInputError("both a file and prompts are given", "give --pairs, or --positive and --negative")
+        return read_pairs(path)
+    if positive is None or negative is None:
+        missing = "positive" if positive is None else "negative"
+        raise InvalidInputError(f"the {missing} prompt is missing", f"give --{missing} TEXT, or --pairs FILE")
+    return (ContrastPair(positive, negative),)
+
+
+def _params(method: AnyMethod, options: Mapping[str, str | None]) -> dict[str, object]:
+    """Return the method's settings that were given, each as the type it declares."""
+    given = {name.removeprefix(PARAM): text for name, text in options.items() if text is not None}
+    declared = {param.name: param for param in method.params}
+    return {name: _typed(declared[name], text) if name in declared else text for name, text in given.items()}
+
+
+def _typed(param: Param, text: str) -> object:
+    if isinstance(param.default, bool):
+        return {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        return type(param.default)(text)
+    except ValueError:
+        return text  # the method says what it wants
+
+
+def _layers(model: PreTrainedModel, ranges: tuple[Layers, ...]) -> list[int]:
+    numbers: list[int] = []
+    for first, last in ranges:
+        start, stop = resolve_layer(model, first), resolve_layer(model, last)
+        if start > stop:
+            raise InvalidInputError(f"layers {first}..{last} run backwards", f"write {last}..{first}")
+        numbers.extend(range(start, stop + 1))
+    return numbers
+
+
+def _answer(saved: Saved, card: Card) -> Answer:
+    version = saved.version
+    document = {"created": saved.created, "version": version.to_json(), "card": card.to_json()}
+    said = "Saved" if saved.created else "Nothing new: this is exactly"
+    parts: list[Part] = [f"{said} {version.reference} ({version.digest[:19]})", directions_table(version)]
+    return Answer(document, parts)

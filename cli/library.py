@@ -1,0 +1,47 @@
+"""Library: the options that say which library a command works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import click
+
+from vectorstore.settings import Settings
+from vectorstore.store import Store
+
+
+@dataclass(frozen=True)
+class Library:
+    """Where the library is, as far as the options say: the environment and the config file say the rest.
+
+    Attributes:
+        database: SQLAlchemy URL, or None.
+        blobs: folder or URL, or None.
+    """
+
+    database: str | None
+    blobs: str | None
+
+    @property
+    def settings(self) -> Settings:
+        """The whole truth: options over environment over config file."""
+        return Settings.load(self.database, self.blobs)
+
+    def open(self) -> Store:
+        """Open it; an empty one is made."""
+        return Store.open(self.database, blobs=self.blobs)
+
+
+def library_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--database` and `--blobs`; the function gets a `library`."""
+
+    @click.option("--database", metavar="URL", help="Database of the library.")
+    @click.option("--blobs", metavar="URL", help="Folder or URL of its blobs.")
+    @wraps(function)
+    def with_library(*args: Any, database: str | None, blobs: str | None, **kwargs: Any) -> Any:  # noqa: ANN401
+        return function(*args, library=Library(database, blobs), **kwargs)
+
+    return with_library

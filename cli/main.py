@@ -1,0 +1,39 @@
+"""`steer`: the table of all commands. Each is loaded only when it is asked for, so that help and lists answer at once.
+
+A new command is a file with a `Command` in it, and a line in this table: its module and attribute, its short help as it
+stands there (a test compares them), and whether loading it takes long because it needs torch.
+"""
+
+from __future__ import annotations
+
+import click
+
+import vectorstore
+
+from .group import Entry, RootGroup
+
+COMMANDS = {
+    "init": Entry("init:init", "Create or open the library; safe to repeat."),
+    "demo": Entry("demo:demo", "Take the tour, on real weights.", slow=True),
+    "compute": Entry("compute:compute", "Compute a steering vector from contrast pairs, and save it.", slow=True),
+    "list": Entry("catalogue:list_versions", "List the newest version of every name."),
+    "show": Entry("show:show", "Show all that is known about a version."),
+    "history": Entry("catalogue:history", "List all versions of a name."),
+    "compose": Entry("compose:compose", "Show what an expression does to each layer; save it as a recipe."),
+    "generate": Entry("generate:generate", "Generate text with a model that is steered.", slow=True),
+    "alias": Entry("alias:alias", "Set or remove aliases of versions, such as love@prod."),
+    "preset": Entry("preset:preset", "Set or remove presets: named coefficients, such as love:strong."),
+    "label": Entry("label:label", "Set or remove labels, such as topic=weddings."),
+    "methods": Entry("methods:methods", "List the extraction methods and their options.", slow=True),
+    "db": Entry("db:db", "Upgrade, downgrade or check the library's database."),
+}
+
+
+@click.group(cls=RootGroup, entries=COMMANDS, name="steer", epilog="Example:  steer compute --help")
+@click.version_option(vectorstore.__version__, "--version", message="steer %(version)s")
+def main() -> None:
+    """Compute, store and compose steering vectors, and steer language models with them.
+
+    Every command takes --json for programs, and --database and --blobs for another library than your own
+    (STEER_DATABASE_URL, STEER_BLOBS_URL, STEER_HOME).
+    """

@@ -1,0 +1,88 @@
+"""Model: the options that say which language model to load and how, and its loading without the libraries' chatter."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, get_args
+
+import click
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from vectorstore.hooks.fit import CompatibleModelWarning
+from vectorstore.models import load_model
+from vectorstore.models.load import Dtype
+from vectorstore.models.quiet import quiet
+
+from .progress import Progress
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """What to load.
+
+    Attributes:
+        reference: `demo`, a folder, a .gguf file or a hub id.
+        device, dtype, trust_remote_code: as for `load_model`.
+        batch_size: texts in one forward pass.
+    """
+
+    reference: str
+    device: str
+    dtype: Dtype
+    batch_size: int
+    trust_remote_code: bool
+
+    def load(self, progress: Progress) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Load the model and its tokenizer."""
+        return load_model(
+            self.reference,
+            device=self.device,
+            dtype=self.dtype,
+            trust_remote_code=self.trust_remote_code,
+            progress=progress.say,
+        )
+
+
+def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--model` and how to load it; the function gets a `choice`."""
+
+    @click.option(
+        "--model",
+        "reference",
+        required=True,
+        metavar="REF",
+        help="demo, a folder, a .gguf file or OWNER/MODEL@REVISION.",
+    )
+    @click.option("--device", default="cpu", show_default=True, help="Where to run it: cpu, cuda, cuda:1, mps.")
+    @click.option(
+        "--dtype", type=click.Choice(get_args(Dtype)), default="auto", show_default=True, help="Of its weights."
+    )
+    @click.option(
+        "--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Texts in one forward pass."
+    )
+    @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the model.")
+    @wraps(function)
+    def with_model(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's values
+        choice = ModelChoice(**{name: kwargs.pop(name) for name in ModelChoice.__dataclass_fields__})
+        return function(*args, choice=choice, **kwargs)
+
+    return with_model
+
+
+@contextmanager
+def notes() -> Iterator[list[str]]:
+    """Keep the libraries' warnings and log lines from the user; give the list in which our own warnings gather."""
+    said: list[str] = []
+
+    def hear(message: Warning | str, category: type[Warning], *_: object) -> None:
+        if issubclass(category, CompatibleModelWarning):
+            said.append(str(message))
+
+    with quiet():
+        warnings.filterwarnings("always", category=CompatibleModelWarning)
+        warnings.showwarning = hear  # type: ignore[assignment]
+        yield said

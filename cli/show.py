@@ -1,0 +1,152 @@
+"""`steer show`."""
+
+from __future__ import annotations
+
+import click
+
+from vectorstore.card import Card
+from vectorstore.preset import Preset
+from vectorstore.recipe import Recipe
+from vectorstore.store.version import Version
+from vectorstore.vector import layers_text
+
+from .answer import Answer, Facts, Part, Table
+from .command import command
+from .describe import labels_text, number, other_unit
+from .library import Library, library_options
+
+SHOWN_ITEMS = 5
+SHOWN_TEXT = 200
+
+
+@command("show", example="steer show weddings@2")
+@click.argument("reference", metavar="REF")
+@library_options
+def show(library: Library, reference: str) -> Answer:
+    """Show all that is known about a version.
+
+    REF is a name, or name@2, name@alias, name@sha256:…
+    """
+    with library.open() as store:
+        version = store.resolve(reference)
+        if version.kind == "recipe":
+            return _recipe(version, store.read_recipe(version))
+        _, card = store.read(version)
+        return _vector(version, card)
+
+
+def directions_table(version: Version) -> Table:
+    """Return where the directions are, and how long beside the residual stream."""
+    rows = [
+        (
+            place.site,
+            str(place.layer),
+            str(direction.width) if direction.positions is None else f"{direction.positions} x {direction.width}",
+            number(direction.norm),
+            number(direction.residual_norm),
+            number(direction.norm / direction.residual_norm) if direction.residual_norm else "",
+        )
+        for place, direction in version.directions.items()
+    ]
+    columns = ("site", "layer", "shape", "norm", "R", "norm/R")
+    return Table(columns, rows, right=columns[1:], title="directions")
+
+
+def _vector(version: Version, card: Card) -> Answer:
+    parts: list[Part] = [version.reference, Facts([*_said(version), *_computed(card)]), directions_table(version)]
+    if version.presets:
+        parts.append(_presets(version))
+    if card.data.items:
+        parts.append(_items(card))
+    return Answer(version.to_json() | {"card": card.to_json()}, parts)
+
+
+def _recipe(version: Version, recipe: Recipe) -> Answer:
+    rows = [
+        (term.reference, f"{term.namespace}/{term.name}", term.kind, term.digest[:19], _preset_text(term.preset))
+        for term in recipe.terms
+    ]
+    parts: list[Part] = [
+        version.reference,
+        Facts([("expression", recipe.text), *_said(version)]),
+        Table(("term", "name", "kind", "pinned to", "preset"), rows, title="terms"),
+    ]
+    if version.presets:
+        parts.append(_presets(version))
+    return Answer(version.to_json() | {"recipe": recipe.to_json()}, parts)
+
+
+def _said(version: Version) -> list[tuple[str, str]]:
+    """Return what people say about it, and its identity."""
+    return [
+        ("description", version.description),
+        ("digest", version.digest),
+        ("created", f"{version.created_at.astimezone():%Y-%m-%d %H:%M}"),
+        ("authors", ", ".join(version.authors)),
+        ("license", version.license),
+        ("aliases", ", ".join(f"@{alias}" for alias in version.aliases)),
+        ("labels", labels_text(version)),
+        ("yanked", "yes" if version.yanked else ""),
+    ]
+
+
+def _computed(card: Card) -> list[tuple[str, str]]:
+    """Return what the computation fixed."""
+    model, method = card.model, card.method
+    params = "".join(f", {name}={value!r}" for name, value in method.params.items())
+    revision = f" @ {model.revision[:12]}" if model.revision else ""
+    bos = "none" if model.bos_token_id is None else str(model.bos_token_id)
+    return [
+        ("model", f"{model.describe()}{revision}"),
+        ("", f"{model.architecture}, {model.dtype}, BOS token {bos}, weights {model.fingerprint[:19]}"),
+        ("method", f"{method.name} (version {method.version}){params}"),
+        ("data", f"{_count_text(card)}, {card.data.digest[:19]}"),
+        ("read at", card.read.positions),
+        ("applies", f"{card.apply.operator} to {card.apply.tokens} tokens"),
+        ("made with", ", ".join(f"{name} {number}" for name, number in card.versions.items())),
+    ]
+
+
+def _presets(version: Version) -> Table:
+    rows = [
+        (
+            f"{version.name}:{name}",
+            str(preset.coefficient),
+            _other_unit_text(preset, version),
+            layers_text(range(preset.layers[0], preset.layers[1] + 1)) if preset.layers else "all layers",
+            preset.tokens or "",
+        )
+        for name, preset in version.presets.items()
+    ]
+    return Table(("preset", "coefficient", "is", "on", "tokens"), rows, right=("coefficient",), title="presets")
+
+
+def _other_unit_text(preset: Preset, version: Version) -> str:
+    bounds = other_unit(preset, version)
+    if bounds is None:
+        return ""
+    unit = "r" if preset.coefficient.unit == "raw" else ""
+    low, high = (f"{bound:.3g}{unit}" for bound in bounds)
+    return low if low == high else f"{low} to {high}"
+
+
+def _items(card: Card) -> Table:
+    items = card.data.items or ()
+    keys = {key for item in items[:SHOWN_ITEMS] for key in item}
+    columns = sorted(keys, key=lambda key: (key != "positive", key))
+    rows = [tuple(_item_text(item.get(column, "")) for column in columns) for item in items[:SHOWN_ITEMS]]
+    more = f" (the first {SHOWN_ITEMS} of {len(items)})" if len(items) > SHOWN_ITEMS else ""
+    return Table(columns, rows, title=f"{card.data.kind}{more}")
+
+
+def _item_text(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_TEXT else f"{text[:SHOWN_TEXT]}…"
+
+
+def _preset_text(preset: Preset | None) -> str:
+    return "" if preset is None else str(preset.coefficient)
+
+
+def _count_text(card: Card) -> str:
+    return f"1 {card.data.kind.removesuffix('s')}" if card.data.count == 1 else f"{card.data.count} {card.data.kind}"

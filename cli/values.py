@@ -1,0 +1,92 @@
+"""Values: how words of the command line are read: layers, `key=value`, presets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import click
+
+from vectorstore.errors import InvalidInputError
+from vectorstore.preset import Preset
+
+T = TypeVar("T")
+Layers = tuple[int, int]
+"""The first and the last layer, both included; negatives count from the end."""
+
+_LAYERS = re.compile(r"(-?\d{1,6})(?:\.\.(-?\d{1,6}))?")
+
+
+class LayersType(click.ParamType):  # type: ignore[type-arg] - only generic from click 8.4 on
+    """`6`, `-1`, or `6..12` with both ends included."""
+
+    name = "layers"
+
+    def convert(self, value: object, _param: click.Parameter | None, _ctx: click.Context | None) -> Layers:
+        """Read one layer or a range.
+
+        Raises:
+            InvalidInputError: for anything else.
+        """
+        match = _LAYERS.fullmatch(str(value))
+        if match is None:
+            raise InvalidInputError(f"'{value}' is not a layer", "write 6, -1 for the last one, or 6..12")
+        return int(match[1]), int(match[2] or match[1])
+
+
+class LabelType(click.ParamType):  # type: ignore[type-arg] - only generic from click 8.4 on
+    """`topic=weddings`."""
+
+    name = "key=value"
+
+    def convert(self, value: object, _param: click.Parameter | None, _ctx: click.Context | None) -> tuple[str, str]:
+        """Read a key and its value.
+
+        Raises:
+            InvalidInputError: when there is no `=`.
+        """
+        return split(str(value), "label", "topic=weddings")
+
+
+class PresetType(click.ParamType):  # type: ignore[type-arg] - only generic from click 8.4 on
+    """`mild=2` or `strong=0.15r`."""
+
+    name = "name=coefficient"
+
+    def convert(self, value: object, _param: click.Parameter | None, _ctx: click.Context | None) -> tuple[str, Preset]:
+        """Read a name and its coefficient.
+
+        Raises:
+            InvalidInputError: when there is no `=`, or no coefficient after it.
+        """
+        if isinstance(value, tuple):
+            return value
+        name, coefficient = split(str(value), "preset", "mild=2 or strong=0.15r")
+        return name, Preset.parse(coefficient)
+
+
+def split(text: str, what: str, example: str) -> tuple[str, str]:
+    """Return what stands before and after the first `=`.
+
+    Raises:
+        InvalidInputError: when there is none.
+    """
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise InvalidInputError(f"'{text}' is not a {what}", f"write {example}")
+    return key, value
+
+
+def mapping(pairs: Iterable[tuple[str, T]], what: str) -> Mapping[str, T]:
+    """Return the pairs by key.
+
+    Raises:
+        InvalidInputError: when a key is given twice.
+    """
+    result: dict[str, T] = {}
+    for key, value in pairs:
+        if key in result:
+            raise InvalidInputError(f"the {what} {key} is given twice", "give it once")
+        result[key] = value
+    return result
