@@ -7,7 +7,8 @@ The rooms, from the bottom up. Imports go downward only; torch lives in
     coefficient, preset, identity   a number with its unit; a named coefficient; which model a vector belongs to
     vector, pairs, card             directions by (site, layer); contrast pairs; what the computation fixed
     codec, manifest                 the bytes of a vector and of a version, and every check on foreign bytes
-    expression, recipe              the language: text to syntax tree; an expression with every reference pinned
+    reference, expression, parser   the language: how a version is named; the syntax tree; text to tree
+    functions, recipe               the language's functions; an expression with every reference pinned
     store                           database, blobs, versions: the only room that commits
     plan, compose                   (store, expression) to an ordered list of steps
     models                          load a causal language model, find its layers and sites, say which model it is

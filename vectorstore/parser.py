@@ -6,7 +6,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, UnexpectedToken, v_args
+from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken, v_args
 
 from vectorstore.coefficient import Coefficient
 from vectorstore.errors import ExpressionError, InvalidInputError
@@ -34,7 +34,7 @@ def parse(text: str) -> Expression:
     try:
         _check_size(text)
         tree: Expression = _grammar().parse(text)  # type: ignore[assignment]
-    except UnexpectedInput as error:
+    except (UnexpectedCharacters, UnexpectedToken) as error:
         raise _syntax_error(text, error) from None
     except ExpressionError as error:
         raise ExpressionError(error.problem, error.hint, column=error.column, text=text) from None
@@ -126,15 +126,13 @@ def _check_size(text: str) -> None:
             raise fail(f"parentheses are nested more than {MAX_NESTING} deep", "save parts of it as recipes", column)
 
 
-def _syntax_error(text: str, error: UnexpectedInput) -> ExpressionError:
+def _syntax_error(text: str, error: UnexpectedCharacters | UnexpectedToken) -> ExpressionError:
     """Say in people's words what the parser expected; it stands before a vector or after one."""
-    expected: set[str] = set()
-    position = len(text.rstrip())
     if isinstance(error, UnexpectedCharacters):
         expected, position = set(error.allowed or ()), error.pos_in_stream or 0
-    elif isinstance(error, UnexpectedToken):
+    else:
         expected = set(error.accepts or error.expected)
-        position = position if error.token.type == "$END" else error.token.start_pos or 0
+        position = len(text.rstrip()) if error.token.type == "$END" else error.token.start_pos or 0
     problem, hint = _trouble(text, position, before_vector="REFERENCE" in expected, closable="RPAR" in expected)
     return ExpressionError(problem, hint, column=position + 1, text=text)
 

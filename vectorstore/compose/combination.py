@@ -121,8 +121,6 @@ def added(combinations: Iterable[Combination]) -> Combination:
 
 def not_yet(node: Vector | Step, text: str) -> ExpressionError:
     """Return the error for what parses but is not evaluated yet."""
-    if isinstance(node, Scaled):
-        return not_yet(node.vector, text)
     what = f"{type(node).__name__.lower()}(…)"
     if isinstance(node, Add):
         what = "more than one step"
