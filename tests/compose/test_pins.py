@@ -9,10 +9,12 @@ import pytest
 
 from tests.builders import make_card, make_vector
 from tests.compose.library import LOVE, MODEL
+from vectorstore.coefficient import Coefficient
 from vectorstore.compose import compose, pin
 from vectorstore.compose.composer import MAX_DEPTH
 from vectorstore.errors import ExpressionError, IntegrityError, InvalidInputError, NotFoundError
 from vectorstore.plan import Plan
+from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe
 from vectorstore.store import Store
 
@@ -124,3 +126,11 @@ def test_a_recipe_whose_pinned_version_is_not_here_says_which(library: Store):
     foreign = Recipe(recipe.text, (replace(recipe.terms[0], digest=f"sha256:{'0' * 64}"),))
     with pytest.raises(NotFoundError, match="love has no version with digest sha256:0000"):
         compose(library, foreign)
+
+
+def test_a_pinned_preset_whose_tokens_do_not_go_with_the_shape_is_named(library: Store):
+    recipe = pin(library, "love:strong")
+    preset = Preset(Coefficient.parse("2"), tokens="prompt_front")
+    odd = Recipe(recipe.text, (replace(recipe.terms[0], preset=preset),))
+    with pytest.raises(ExpressionError, match="preset 'strong' of default/love@1 says 'prompt_front'"):
+        compose(library, odd)
