@@ -53,6 +53,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     # Not promised by name; found by structure all the same.
     "codegen": _GPTJ,
     "cohere2": _WIDE_HEADS,
+    "dbrx": {"d_model": 32, "n_heads": 4, "n_layers": LAYER_COUNT, "max_seq_len": 128}
+    | {"attn_config": {"kv_n_heads": 2, "clip_qkv": 8, "rope_theta": 10000.0}}
+    | {"ffn_config": {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2}},
     "deepseek_v3": _LLAMA
     | {"num_key_value_heads": 4, "n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
     | {"kv_lora_rank": 16, "q_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
@@ -74,14 +77,22 @@ CONFIGS: dict[str, dict[str, Any]] = {
     | {"max_position_embeddings": 128},
 }
 
+_OTHERS: dict[str, dict[str, Any]] = {
+    "bert": _LLAMA | {"is_decoder": True},
+    "mamba": {"hidden_size": 32, "num_hidden_layers": LAYER_COUNT},
+    "nemotron_h": _LLAMA
+    | {"layers_block_type": ["attention", "mlp", "attention"], "head_dim": 8, "num_hidden_layers": LAYER_COUNT},
+}
+"""For tests of their own: what has no attention, or not in every layer, or adds nothing to a residual stream."""
+
 ARCHITECTURES: tuple[str, ...] = tuple(CONFIGS)
 """The config's `model_type` of each, as in `AutoConfig.for_model`."""
 
 
-def tiny_model(architecture: str = "llama", *, seed: int = 0, **changes: Any) -> PreTrainedModel:  # noqa: ANN401
+def tiny_model(architecture: str = "llama", *, seed: int = 0, **changes: Any) -> PreTrainedModel:
     """Return a random model in eval mode: 3 layers, d_model 32, 64 token ids; `changes` set any config field."""
     tokens = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-    fields = {"vocab_size": VOCABULARY, **tokens, **CONFIGS[architecture], **changes}
+    fields = {"vocab_size": VOCABULARY, **tokens, **(CONFIGS | _OTHERS)[architecture], **changes}
     config = AutoConfig.for_model(architecture, **fields)
     with torch.random.fork_rng():
         torch.manual_seed(seed)

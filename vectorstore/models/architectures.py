@@ -25,12 +25,20 @@ class Exceptions:
     projection: str | None = None
 
 
+# BERT and its kin norm, and add the residual, inside the module that follows each projection.
+_BERT = Exceptions(attention="attention.output.dense", mlp="output.dense", projection="attention.output.dense")
+_BERTS = (
+    *("bert", "bert-generation", "big_bird", "camembert", "data2vec-text", "electra", "ernie", "megatron-bert"),
+    *("rembert", "roberta", "roberta-prelayernorm", "roc_bert", "roformer", "xlm-roberta", "xlm-roberta-xl", "xmod"),
+)
+
 EXCEPTIONS: dict[str, Exceptions] = {
     # These add the residual inside the attention and the MLP, so the modules' outputs are the residual stream already.
     "bloom": Exceptions(attention="self_attention.dense", mlp="mlp.dense_4h_to_h", projection="self_attention.dense"),
     "mpt": Exceptions(mlp="ffn.down_proj"),
     # The attention sits inside a module that also holds both norms and the residual.
     "dbrx": Exceptions(attention="norm_attn_norm.attn", projection="norm_attn_norm.attn.out_proj"),
+    **dict.fromkeys(_BERTS, _BERT),
 }
 """By the config's `model_type`."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -18,8 +18,9 @@ from vectorstore.vector import SITES, Place
 Side = Literal["input", "output"]
 
 _ATTENTION = re.compile(r"attn|attention")
-_CROSS = re.compile(r"cross|encoder_att")
 _MLP = re.compile(r"mlp|ffn|feed_?forward|moe")
+_USUAL = ("self_attn", "attn", "attention", "self_attention", "mlp", "ffn", "feed_forward")
+_NEITHER = re.compile(r"norm|cross|encoder_att")
 _paths: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 _widths: WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], dict[str, int]]] = WeakKeyDictionary()
 
@@ -164,20 +165,22 @@ def _site(model: nn.Module, layer: nn.Module, site: str) -> nn.Module | None:
 
 def _attention(layer: nn.Module) -> nn.Module | None:
     blocks = _blocks(layer)
-    named = [block for name, block in blocks.items() if _ATTENTION.search(name)]
-    typed = [block for block in blocks.values() if re.search(r"Attention(Block)?$", type(block).__name__)]
+    named = {name: block for name, block in blocks.items() if _ATTENTION.search(name)}
+    typed = {name: block for name, block in blocks.items() if type(block).__name__.endswith("Attention")}
     return _only(named or typed)
 
 
 def _mlp(layer: nn.Module, width: int) -> nn.Module | None:
     attention = _attention(layer)
     others = {name: block for name, block in _blocks(layer).items() if block is not attention}
-    if named := [block for name, block in others.items() if _MLP.search(name)]:
+    if named := {name: block for name, block in others.items() if _MLP.search(name)}:
         return _only(named)
-    if others and all(_is_linear(block) for block in others.values()):
-        last = list(others.values())[-1]
-        return last if linear_widths(last)[1] == width else None
-    return _only(list(others.values()))
+    if attention is None:
+        return None
+    linears = [block for block in others.values() if _is_linear(block)]
+    if linears and len(linears) == len(others):  # OPT: fc1 and fc2, in the layer itself
+        return linears[-1] if linear_widths(linears[-1])[1] == width else None
+    return _only(others)
 
 
 def _projection(attention: nn.Module, width: int) -> nn.Module | None:
@@ -195,7 +198,7 @@ def _blocks(layer: nn.Module) -> dict[str, nn.Module]:
     return {
         name: child
         for name, child in layer.named_children()
-        if not _CROSS.search(name) and any(t.ndim > 1 for t in chain(child.parameters(), child.buffers()))
+        if not _NEITHER.search(name) and any(t.ndim > 1 for t in chain(child.parameters(), child.buffers()))
     }
 
 
@@ -205,8 +208,10 @@ def _is_linear(module: nn.Module) -> bool:
     )
 
 
-def _only(modules: list[nn.Module]) -> nn.Module | None:
-    return modules[0] if len(modules) == 1 else None
+def _only(modules: Mapping[str, nn.Module]) -> nn.Module | None:
+    """Return the one with a usual name, or the only one; None where it cannot be told."""
+    candidates = [modules[name] for name in _USUAL if name in modules] or list(modules.values())
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def _missing(model: nn.Module, place: Place) -> str:
