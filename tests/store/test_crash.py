@@ -12,12 +12,12 @@ from vectorstore.store import Store
 from vectorstore.store.events import verify
 
 
-def check_library(store: Store, blobs: Path, acknowledged: set[str]) -> None:
-    """Read every version back, and hash every file."""
+def check_library(store: Store, blobs: Path, acknowledged: set[str], *, newest: int = 1000) -> None:
+    """Read the newest versions back, and hash every file."""
     versions = store.history("love", limit=1000).versions
     assert acknowledged <= {version.digest for version in versions}
     assert [version.number for version in reversed(versions)] == list(range(1, len(versions) + 1))
-    for version in versions:
+    for version in versions[:newest]:
         vector, card = store.read(version)
         assert set(vector.places) == set(card.places)
         assert card.data.items is not None
@@ -42,7 +42,8 @@ def test_a_writer_killed_at_any_step_loses_nothing(store: Store, library_url: st
             acknowledged.add(journal.read_text().split()[0])
         vector = make_vector(3, seed=step)
         acknowledged.add(store.save("love", vector, make_card(vector)).version.digest)
-        check_library(store, blobs_folder, acknowledged)
+        check_library(store, blobs_folder, acknowledged, newest=3)
+    check_library(store, blobs_folder, acknowledged)
 
 
 def test_a_killed_save_can_be_done_again(store: Store, library_url: str, blobs_folder: Path, tmp_path: Path):

@@ -36,7 +36,7 @@ def test_the_classes_describe_exactly_what_the_migrations_make(library_url: str)
 
 def test_a_table_changed_by_hand_is_noticed(library_url: str):
     execute(library_url, "ALTER TABLE labels ADD COLUMN colour VARCHAR(10)")
-    with pytest.raises(SchemaError, match="changed by hand.*colour"):
+    with pytest.raises(SchemaError, match=r"changed by hand.*colour"):
         check(library_url)
 
 
@@ -72,7 +72,7 @@ def test_upgrading_twice_changes_nothing(library_url: str):
 def test_a_newer_schema_says_to_upgrade_the_package(library_url: str):
     execute(library_url, "UPDATE alembic_version SET version_num = '9999'")
     for action in (Store.open, upgrade, lambda url: downgrade(url, "base"), check):
-        with pytest.raises(SchemaError, match="newer version of the program.*pip install -U steering-vectorstore"):
+        with pytest.raises(SchemaError, match=r"newer version of the program.*pip install -U steering-vectorstore"):
             action(library_url)
 
 
@@ -111,5 +111,5 @@ def test_looking_at_a_library_that_is_not_there_makes_none(tmp_path: Path):
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path):
     (tmp_path / "library.db").write_bytes(b"not a database at all" * 100)
-    with pytest.raises(IntegrityError, match="library.db is damaged or not an SQLite database"):
+    with pytest.raises(IntegrityError, match=r"library.db is damaged or not an SQLite database"):
         Store.open(f"sqlite:///{tmp_path}/library.db")

@@ -24,7 +24,7 @@ def check_preset(name: str, preset: Preset, directions: Mapping[Place, Direction
         return
     layers = {place.layer for place in directions}
     first, last = preset.layers or (min(layers), max(layers))
-    if first > last or not {first, last} <= layers:
+    if not {first, last} <= layers:
         raise InvalidInputError(f"preset {name} asks for layers {first}..{last}", f"there is {layers_text(layers)}")
     for place, direction in directions.items():
         if first <= place.layer <= last:

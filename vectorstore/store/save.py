@@ -112,17 +112,24 @@ def _publish(session: Session, draft: Draft, staged: Sequence[Staged]) -> Saved:
 
 def _artifact(session: Session, draft: Draft) -> ArtifactRow:
     """Return the locked row of the draft's name, made if it is the first of it."""
+    of_name = select(ArtifactRow).join(NamespaceRow).where(NamespaceRow.name == draft.namespace)
+    mine = of_name.where(ArtifactRow.name == draft.name).with_for_update(key_share=True, of=ArtifactRow)
+    artifact = session.scalar(mine)
+    if artifact is None:
+        _make_name(session, draft)
+        artifact = session.scalars(mine).one()
+    _check_kind(artifact, draft)
+    return artifact
+
+
+def _make_name(session: Session, draft: Draft) -> None:
+    """Make the namespace and the name, unless another program does at this moment."""
     now = datetime.now(UTC)
     namespace = {"name": draft.namespace, "created_at": now, "event_seq": 0, "event_hash": ""}
     session.execute(_insert(session, NamespaceRow).values(namespace).on_conflict_do_nothing())
     namespace_id = session.scalars(select(NamespaceRow.id).where(NamespaceRow.name == draft.namespace)).one()
-    name = {"namespace_id": namespace_id, "name": draft.name, "kind": draft.manifest.kind}
-    made = name | {"created_at": now, "next_version": 1}
-    session.execute(_insert(session, ArtifactRow).values(made).on_conflict_do_nothing())
-    of_name = ArtifactRow.namespace_id == namespace_id, ArtifactRow.name == draft.name
-    artifact = session.scalars(select(ArtifactRow).where(*of_name).with_for_update(key_share=True)).one()
-    _check_kind(artifact, draft)
-    return artifact
+    name = {"namespace_id": namespace_id, "name": draft.name, "kind": draft.manifest.kind, "created_at": now}
+    session.execute(_insert(session, ArtifactRow).values(name | {"next_version": 1}).on_conflict_do_nothing())
 
 
 def _make_live(session: Session, digests: set[str]) -> None:

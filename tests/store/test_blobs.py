@@ -1,0 +1,124 @@
+"""The local folder of blobs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from vectorstore.canonical import digest
+from vectorstore.errors import IntegrityError
+from vectorstore.store.blobs import LocalBlobs
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> LocalBlobs:
+    """Start with an empty folder."""
+    return LocalBlobs(tmp_path / "blobs")
+
+
+def add(blobs: LocalBlobs, data: bytes) -> str:
+    staged = blobs.stage(data)
+    staged.publish()
+    return staged.digest
+
+
+def test_bytes_are_found_by_their_digest_in_a_read_only_file(blobs: LocalBlobs):
+    name = add(blobs, b"love")
+    assert name == digest(b"love")
+    path = blobs.root / "sha256" / name[7:9] / name[7:]
+    assert path.read_bytes() == b"love"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o444
+    assert blobs.exists(name)
+    assert bytes(blobs.open(name, 4)) == b"love"
+
+
+def test_a_stream_is_counted_and_hashed(blobs: LocalBlobs):
+    staged = blobs.stage(part for part in (b"lo", b"v", b"e"))
+    assert (staged.digest, staged.size) == (digest(b"love"), 4)
+
+
+def test_nothing_has_a_name_before_it_is_published(blobs: LocalBlobs):
+    staged = blobs.stage(b"love")
+    assert not blobs.exists(staged.digest)
+    staged.discard()
+    staged.discard()
+    assert not list((blobs.root / "tmp").iterdir())
+
+
+def test_what_the_check_refuses_is_not_kept(blobs: LocalBlobs):
+    def check(view: memoryview) -> None:
+        assert bytes(view) == b"love"
+        raise IntegrityError("bad")
+
+    with pytest.raises(IntegrityError, match="bad"):
+        blobs.stage(b"love", check)
+    assert not list((blobs.root / "tmp").iterdir())
+
+
+def test_a_stream_that_breaks_leaves_nothing(blobs: LocalBlobs):
+    def broken():
+        yield b"lo"
+        raise ConnectionError("gone")
+
+    with pytest.raises(Exception, match="gone"):
+        blobs.stage(broken())
+    assert not list((blobs.root / "tmp").iterdir())
+
+
+def test_no_bytes_are_no_blob(blobs: LocalBlobs):
+    with pytest.raises(IntegrityError, match="without bytes"):
+        blobs.stage(b"")
+
+
+def test_every_file_and_its_folders_are_synced_before_it_is_published(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+):
+    done: list[str] = []
+    sync, rename = os.fsync, Path.replace
+
+    def fsync(descriptor: int) -> None:
+        sync(descriptor)
+        done.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+
+    def replace(path: Path, target: Path) -> Path:
+        done.append("rename")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    name = digest(b"love")[7:]
+    staged = blobs.stage(b"love")
+    assert done[-1] == staged.path.name
+    staged.publish()
+    assert done[done.index("rename") :] == ["rename", name[:2], "sha256"]
+    assert {blobs.root.name, blobs.root.parent.name} <= set(done)  # new folders are synced into theirs
+
+
+def test_all_lists_every_digest_in_order(blobs: LocalBlobs):
+    names = sorted(add(blobs, bytes([number])) for number in range(20))
+    (blobs.root / "sha256" / names[0][7:9] / "stray").touch()
+    assert list(blobs.all()) == names
+
+
+def test_delete_removes_once_and_does_not_mind_twice(blobs: LocalBlobs):
+    name = add(blobs, b"love")
+    blobs.delete(name)
+    blobs.delete(name)
+    assert not blobs.exists(name)
+
+
+def test_a_missing_blob_and_one_of_another_size_are_integrity_errors(blobs: LocalBlobs):
+    with pytest.raises(IntegrityError, match="is missing"):
+        blobs.open(digest(b"love"), 4)
+    with pytest.raises(IntegrityError, match="has 4 bytes, not 5"):
+        blobs.open(add(blobs, b"love"), 5)
+
+
+@pytest.mark.parametrize("name", ["sha256:../../etc/passwd", "sha256:ABC", "md5:0", ""])
+def test_a_digest_that_is_a_path_is_refused(blobs: LocalBlobs, name: str):
+    for action in (blobs.exists, blobs.delete, lambda name: blobs.open(name, 1)):
+        with pytest.raises(IntegrityError, match="not a digest"):
+            action(name)
