@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import make_card, make_vector
+from tests.store.writers import run, save_on_a_full_disk
 from vectorstore.errors import InvalidInputError, UnavailableError, exit_code
 from vectorstore.settings import Settings
 from vectorstore.store import Store
@@ -48,6 +49,18 @@ def test_a_failure_between_the_blobs_and_the_version_leaves_no_version(store: St
     (blobs_folder / "sha256").unlink()
     save_love(store)
     assert store.read("love")[0] == make_vector()
+
+
+def test_a_full_disk_is_unavailable_and_loses_nothing(store: Store, library_url: str, blobs_folder: Path, backend: str):
+    save_love(store)
+    # SQLite's log is a file too: it has room for the first transaction and not for the second, or for neither.
+    for limit in (1000, 20_000, 70_000)[: 3 if backend == "sqlite" else 1]:
+        assert run(save_on_a_full_disk, library_url, str(blobs_folder), limit) == 7
+        assert [version.reference for version in store.history("love")] == ["love@1"]
+        assert not list(blobs_folder.glob("tmp/*"))
+    vector = make_vector(seed=1)
+    assert store.save("love", vector, make_card(vector)).version.number == 2
+    assert store.read("love@1")[0] == make_vector()
 
 
 def test_a_folder_below_a_file_is_unavailable(tmp_path: Path):

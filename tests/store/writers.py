@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
+import sys
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
@@ -16,6 +18,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from tests.builders import make_card, make_vector
+from vectorstore.errors import VectorstoreError, exit_code
 from vectorstore.store import Store
 
 # Children start from a clean process that has imported everything already.
@@ -86,6 +89,17 @@ def move_alias(url: str, blobs: str, barrier: Barrier, numbers: list[int]) -> No
         barrier.wait()
         for number in numbers:
             store.set_alias(f"love@{number}", "prod")
+
+
+def save_on_a_full_disk(url: str, blobs: str, limit: int) -> None:
+    """Save where no file may grow beyond `limit` bytes; end with the exit code of the command line."""
+    vector = make_vector(3, seed=limit)
+    with Store.open(url, blobs=blobs) as store:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            store.save("love", vector, make_card(vector))
+        except VectorstoreError as error:
+            sys.exit(exit_code(error))
 
 
 def run(target: Callable[..., None], *args: object) -> int | None:

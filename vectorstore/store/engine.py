@@ -160,21 +160,32 @@ def shown(url: URL) -> str:
 
 
 def _translate(error: exc.DBAPIError, url: URL) -> VectorstoreError:
-    reason = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
-    for secret in (url.password, *_texts(url.query.get("password"))):
-        reason = reason.replace(secret, "***") if secret else reason
-    what = f"the database {shown(url)}"
+    reason, what = _reason(error, url), f"the database {shown(url)}"
     if isinstance(error, exc.IntegrityError):
         return ConflictError(f"another change came first ({reason})", "try again")
     if isinstance(error, exc.DataError):
         return InvalidInputError(f"{what} cannot keep a value ({reason})", "shorten it or remove unusual characters")
     if getattr(error.orig, "sqlstate", None) == "42501":
         return NotAllowedError(f"{what} does not allow this ({reason})", "ask its owner for the right to do it")
-    if any(word in reason for word in ("not a database", "malformed")):
+    if "not a database" in reason or "malformed" in reason:
         return IntegrityError(f"{what} is damaged or not an SQLite database ({reason})", "restore it from a backup")
+    return UnavailableError(f"{what} cannot be used ({reason})", _hint(reason, url))
+
+
+def _reason(error: exc.DBAPIError, url: URL) -> str:
+    """Return the driver's first line, without the password."""
+    reason = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
+    for secret in (url.password, *_texts(url.query.get("password"))):
+        reason = reason.replace(secret, "***") if secret else reason
+    return reason
+
+
+def _hint(reason: str, url: URL) -> str:
+    if "locked" in reason or "lock timeout" in reason:
+        return "another program is writing; try again when it is done"
     if url.get_backend_name() == "sqlite":
-        return UnavailableError(f"{what} cannot be used ({reason})", "check its folder's permissions and free space")
-    return UnavailableError(f"{what} cannot be used ({reason})", "check that it is running and STEER_DATABASE_URL")
+        return "check its folder's permissions and free space"
+    return "check that it is running, and the URL in STEER_DATABASE_URL"
 
 
 def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - a query value is text or several
