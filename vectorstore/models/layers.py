@@ -75,7 +75,7 @@ def site_module(model: nn.Module, place: Place) -> tuple[nn.Module, Side]:
     layer = decoder_layers(model)[resolve_layer(model, place.layer)]
     if place.site in ("resid_pre", "resid_post"):
         return layer, "input" if place.site == "resid_pre" else "output"
-    module = _site(model, layer, place.site)
+    module = _site(model, layer, place.site) if place.site in SITES else None
     if module is None:
         raise InvalidInputError(_missing(model, place), f"use one of {', '.join(site_widths(model))}")
     return module, "input" if place.site == "head_out" else "output"
