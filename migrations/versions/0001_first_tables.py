@@ -150,6 +150,7 @@ def _versions() -> None:
     )
     op.create_index("ix_versions_digest", "versions", ["digest"])
     _newest_index("uq_versions_newest", "artifact_id", unique=True)
+    _newest_index("ix_versions_newest_id", "id")
     for column in ("namespace_id", "model_reference", "fingerprint", "method"):
         _newest_index(f"ix_versions_newest_{column}", column, "id")
 

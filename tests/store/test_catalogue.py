@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -154,6 +157,35 @@ def test_a_page_takes_the_same_number_of_queries_whatever_is_on_it(store: Store)
                 store.list(labels={"a": "b"}, text="love")
             counts.append(len(queries))
     assert counts[0] == counts[1] <= 8
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"after": "9"},
+        {"namespace": "default"},
+        {"method": "actadd"},
+        {"model": "tiny"},
+        {"kind": "recipe"},
+        {"labels": {"a": "b"}},
+        {"labels": {"a": "b", "c": "d", "e": "f"}},
+        {"text": "love"},
+        {"text": "love", "labels": {"a": "b"}},
+    ],
+    ids=str,
+)
+def test_no_list_scans_a_table_or_sorts(sqlite_template: Path, tmp_path: Path, wanted: dict):
+    shutil.copy(sqlite_template, tmp_path / "library.db")
+    with Store.open(f"sqlite:///{tmp_path}/library.db") as store:
+        save(store, "love")
+        with counted_queries() as queries:
+            store.list(**wanted)
+    (query,) = (query for query in queries if "FROM versions" in query)
+    with closing(sqlite3.connect(tmp_path / "library.db")) as connection:
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", ["1"] * query.count("?"))]
+    assert not [step for step in steps if "TEMP B-TREE" in step]
+    assert not [step for step in steps if step.startswith("SCAN") and "INDEX" not in step]
 
 
 class TestText:

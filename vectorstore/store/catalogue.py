@@ -80,7 +80,7 @@ def newest_first(session: Session, wanted: Filter, limit: int, after: str | None
         NotFoundError: for an unknown namespace.
     """
     statement = _where(session, whole().where(VersionRow.newest), wanted)
-    key: ColumnElement[int] = VersionRow.id.expression
+    statement, key = _with_labels(statement, wanted.labels.items())
     if wanted.text:
         narrowed = search.narrow(session, statement, wanted.text)
         if narrowed is None:
@@ -128,13 +128,21 @@ def _where(session: Session, statement: Select[VersionRow], wanted: Filter) -> S
         # Recipes have no method, and the index on methods serves both questions.
         is_recipe = VersionRow.method.is_(None)
         statement = statement.where(is_recipe if wanted.kind == "recipe" else ~is_recipe)
-    return _with_labels(statement, wanted.labels.items())
+    return statement
 
 
-def _with_labels(statement: Select[VersionRow], labels: Iterable[tuple[str, str]]) -> Select[VersionRow]:
+def _with_labels(
+    statement: Select[VersionRow], labels: Iterable[tuple[str, str]]
+) -> tuple[Select[VersionRow], ColumnElement[int]]:
+    """Keep the versions with all labels; also return the column to order and page by.
+
+    That is the last label's, where there is one: its index has the versions in order, so nothing need be sorted.
+    """
+    column: ColumnElement[int] = VersionRow.id.expression
     for key, value in labels:
         label = aliased(LabelRow)
         statement = statement.join(label, label.version_id == VersionRow.id).where(
             label.key == check_text("label", key), label.value == check_text("label", value)
         )
-    return statement
+        column = label.version_id.expression
+    return statement, column

@@ -125,6 +125,7 @@ class VersionRow(Base):
         UniqueConstraint("artifact_id", "number"),
         UniqueConstraint("artifact_id", "digest"),
         Index("uq_versions_newest", "artifact_id", unique=True, **_NEWEST),
+        Index("ix_versions_newest_id", "id", **_NEWEST),
         Index("ix_versions_newest_namespace_id", "namespace_id", "id", **_NEWEST),
         Index("ix_versions_newest_model_reference", "model_reference", "id", **_NEWEST),
         Index("ix_versions_newest_fingerprint", "fingerprint", "id", **_NEWEST),
