@@ -47,7 +47,7 @@ def compose(library: Library, expression: str, name: str | None, *, force: bool,
     document = report.to_json() | {"terms": [_term_json(term) for term in plan.terms]}
     if saved:
         document |= {"saved": saved.version.to_json() | {"new": saved.created}}
-    return Answer(document, [*_tables(plan, report), *_saved_text(saved)])
+    return Answer(document, [*plan_tables(plan, report), *_saved_text(saved)])
 
 
 def _save(store: Store, name: str, expression: str, about: About) -> Saved:
@@ -61,7 +61,8 @@ def _saved_text(saved: Saved | None) -> list[str]:
     return [f"Saved {saved.version.reference}" if saved.created else f"{saved.version.reference} is exactly this"]
 
 
-def _tables(plan: Plan, report: Report) -> list[Part]:
+def plan_tables(plan: Plan, report: Report) -> list[Part]:
+    """Return what people see of a plan: its terms, what is added at each place, and the cosines between terms."""
     if not report.steps:
         return ["Everything cancels: the model stays as it is."]
     parts: list[Part] = [_terms(plan), _steps(report)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,9 @@ def next_token_mass(
     """
     ids = [[_one_token(tokenizer, word) for word in words] for words in word_lists]
     inputs = encode(tokenizer, prompts).to(next(model.parameters()).device)
-    probabilities = model(**inputs).logits[:, -1].float().softmax(dim=-1)  # [prompts, vocabulary]; padding is left
+    last_only = {"logits_to_keep": 1} if "logits_to_keep" in signature(model.forward).parameters else {}
+    logits = model(**inputs, use_cache=False, **last_only).logits[:, -1]  # [prompts, vocabulary]; padding is left
+    probabilities = logits.float().softmax(dim=-1)
     return np.stack([probabilities[:, numbers].sum(dim=-1).double().cpu().numpy() for numbers in ids])
 
 

@@ -52,4 +52,5 @@ def _no_padding(model: nn.Module, ids: Tensor, kwargs: dict[str, Any]) -> Tensor
     eos = kwargs.get("eos_token_id", getattr(config, "eos_token_id", None))
     if pad is None or pad in (eos if isinstance(eos, (list, tuple)) else [eos]):
         return torch.ones_like(ids, dtype=torch.bool)
-    return ids != pad
+    real: Tensor = ids != pad
+    return real

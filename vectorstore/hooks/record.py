@@ -55,7 +55,8 @@ def record(model: nn.Module, inputs: Mapping[str, Tensor], places: Sequence[Plac
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Switch dropout off, and afterwards put every module back into the mode it was in."""
     training = [module for module in model.modules() if module.training]
-    model.eval()
+    if training:  # telling a thousand modules what they know takes longer than a layer of a small model
+        model.eval()
     try:
         yield
     finally:

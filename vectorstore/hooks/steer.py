@@ -105,7 +105,7 @@ def _transform(tracker: Tracker, steps: list[PlacedStep]) -> Transform:
 
 def _check(plan: Plan, *, truncate: bool) -> Check:
     front = max((len(step.direction) for step in plan.steps if step.direction.ndim > 1), default=0)
-    bos_ids = {term.card.model.bos_token_id for term in plan.terms} - {None}
+    bos_ids = {bos for term in plan.terms if (bos := term.card.model.bos_token_id) is not None}
 
     def check(span: Span, input_ids: Tensor | None) -> None:
         if front and not truncate:

@@ -55,8 +55,8 @@ class Tracker:
         with ExitStack() as stack:
             stack.callback(self._model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
             stack.callback(self._model.register_forward_hook(self._end, always_call=True).remove)
-            if hasattr(self._model, "generate"):
-                stack.enter_context(_replaced(self._model, "generate", self._generate(self._model.generate)))
+            if callable(generate := getattr(self._model, "generate", None)):
+                stack.enter_context(_replaced(self._model, "generate", self._generate(generate)))
             yield
 
     def _generate(self, original: Callable[..., Any]) -> Callable[..., Any]:

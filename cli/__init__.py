@@ -1,0 +1,1 @@
+"""The command line: one noun per file; installed as vectorstore.cli."""
