@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from tests.builders import make_card, make_vector
-from tests.store.writers import run, save_until_killed
+from tests.store.writers import open_until_killed, run, save_until_killed
 from vectorstore.canonical import digest
 from vectorstore.store import Store
 from vectorstore.store.events import verify
@@ -53,3 +53,10 @@ def test_a_killed_save_can_be_done_again(store: Store, library_url: str, blobs_f
     vector = make_vector((2, 3), seed=1003)
     assert store.save("love", vector, make_card(vector)).version.number == 1
     assert store.read("love")[0] == vector
+
+
+def test_a_first_opening_that_is_killed_can_be_done_again(empty_url: str, blobs_folder: Path):
+    codes = [run(open_until_killed, empty_url, str(blobs_folder), step) for step in range(1, 5)]
+    assert codes.count(-signal.SIGKILL) >= 2
+    with Store.open(empty_url, blobs=str(blobs_folder)) as store:
+        assert store.save("love", make_vector(), make_card(make_vector())).created

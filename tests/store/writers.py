@@ -65,6 +65,12 @@ def save_until_killed(url: str, blobs: str, step: int, journal: str) -> None:
     Path(journal).write_text(f"{saved.version.digest} {fuse.count}")
 
 
+def open_until_killed(url: str, blobs: str, step: int) -> None:
+    """Make a library of an empty database, or be killed while doing so."""
+    Fuse(step).install()
+    Store.open(url, blobs=blobs).close()
+
+
 def save_some(url: str, blobs: str, barrier: Barrier, seeds: list[int]) -> None:
     """Save vectors under one name, starting together with the others."""
     with Store.open(url, blobs=blobs) as store:
