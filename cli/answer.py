@@ -50,7 +50,7 @@ class Answer:
     Attributes:
         document: everything, for programs.
         parts: what people see, top to bottom.
-        notes: lines for stderr that are no part of the answer.
+        notes: lines for people, on stderr; a document that needs them has them itself.
     """
 
     document: Json

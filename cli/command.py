@@ -39,8 +39,8 @@ class Command(click.Command):
             click.echo(json.dumps(answer.document, indent=2))
         else:
             _print(answer)
-        for note in answer.notes:
-            click.echo(f"note: {note}", err=True)
+            for note in answer.notes:
+                click.echo(f"note: {note}", err=True)
         sys.stdout.flush()
 
 

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 import click
 
+from vectorstore.errors import InvalidInputError
+
 from .edge import run
 from .progress import progress
 
@@ -67,7 +69,8 @@ class RootGroup(click.Group):
         name = args[0]
         if name not in self.entries and not name.startswith("-"):
             near = get_close_matches(name, self.entries, n=1)
-            ctx.fail(f"no command '{name}'{f', did you mean {near[0]}?' if near else ''}")
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise InvalidInputError(f"there is no command '{name}'", f"{meant}see: {ctx.command_path} --help")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above

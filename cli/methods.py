@@ -18,13 +18,15 @@ def methods() -> Answer:
 
     Those that other packages bring are listed too.
     """
-    found, notes = [], []
+    found: list[AnyMethod] = []
+    notes: list[str] = []
     for name in method_names():
         try:
             found.append(get_method(name))
         except InvalidInputError as error:  # one broken plug-in hides no other method
             notes.append(str(error))
-    return Answer({"methods": [_json(method) for method in found]}, [_facts(method) for method in found], notes)
+    document = {"methods": [_json(method) for method in found], "notes": notes}
+    return Answer(document, [_facts(method) for method in found], notes)
 
 
 def _facts(method: AnyMethod) -> Part:

@@ -18,7 +18,7 @@ Layers = tuple[int, int]
 _LAYERS = re.compile(r"(-?\d{1,6})(?:\.\.(-?\d{1,6}))?")
 
 
-class LayersType(click.ParamType):  # type: ignore[type-arg] - only generic from click 8.4 on
+class LayersType(click.ParamType):  # type: ignore[type-arg] # generic from click 8.4 on only
     """`6`, `-1`, or `6..12` with both ends included."""
 
     name = "layers"
@@ -35,7 +35,7 @@ class LayersType(click.ParamType):  # type: ignore[type-arg] - only generic from
         return int(match[1]), int(match[2] or match[1])
 
 
-class LabelType(click.ParamType):  # type: ignore[type-arg] - only generic from click 8.4 on
+class LabelType(click.ParamType):  # type: ignore[type-arg] # generic from click 8.4 on only
     """`topic=weddings`."""
 
     name = "key=value"
@@ -49,7 +49,7 @@ class LabelType(click.ParamType):  # type: ignore[type-arg] - only generic from 
         return split(str(value), "label", "topic=weddings")
 
 
-class PresetType(click.ParamType):  # type: ignore[type-arg] - only generic from click 8.4 on
+class PresetType(click.ParamType):  # type: ignore[type-arg] # generic from click 8.4 on only
     """`mild=2` or `strong=0.15r`."""
 
     name = "name=coefficient"
