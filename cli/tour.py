@@ -79,21 +79,15 @@ class Stage:
     tokenizer: PreTrainedTokenizerBase
     texts: dict[str, Any]
 
-    def weddings(self, plan: Plan | None) -> float:
-        """Return the probability of the wedding words, mean over prompts."""
-        (wedding,) = self._mass(plan, "wedding_prompts", "wedding_words")
-        return float(wedding.mean())
-
-    def sentiment(self, plan: Plan | None) -> Floats:
-        """Return log P(positive words) - log P(negative words) for each prompt."""
-        positive, negative = self._mass(plan, "sentiment_prompts", "positive_words", "negative_words")
-        odds: Floats = np.log(positive) - np.log(negative)
-        return odds
-
-    def _mass(self, plan: Plan | None, prompts: str, *words: str) -> Floats:
-        lists = [self.texts[name] for name in words]
+    def ask(self, plan: Plan | None) -> tuple[float, Floats]:
+        """Return P(wedding words), mean over prompts, and log P(good words) - log P(bad words), for each prompt."""
+        texts = self.texts
+        prompts = [*texts["wedding_prompts"], *texts["sentiment_prompts"]]
+        words = [texts[name] for name in ("wedding_words", "positive_words", "negative_words")]
         with nullcontext() if plan is None else steer(self.model, plan):
-            return next_token_mass(self.model, self.tokenizer, self.texts[prompts], *lists)
+            wedding, good, bad = next_token_mass(self.model, self.tokenizer, prompts, *words)
+        split = len(texts["wedding_prompts"])
+        return float(wedding[:split].mean()), np.log(good[split:]) - np.log(bad[split:])
 
 
 def open_stage(store: Store, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Stage:
@@ -125,20 +119,23 @@ def make_vectors(stage: Stage, bar: Progress) -> tuple[Version, Version]:
 
 
 def measure(stage: Stage, bar: Progress) -> Measured:
-    """Measure the unsteered model, each vector with random controls, and both together."""
+    """Measure the unsteered model, each vector, both together, and random controls for each vector."""
     bar.say("Measuring")
     plans = {expression: compose(stage.store, expression) for expression in (WEDDINGS, SENTIMENT, GLAD, SAD)}
-    wedding, sentiment = stage.weddings(None), stage.sentiment(None)
-    figures = []
-    for expression, plan in plans.items():
-        figures.append(_figures(stage, expression, plan, (wedding, sentiment)))
-        bar.advance(len(figures), 2 * CONTROL_SEEDS + len(plans))
-    ratios, shifts = [], []
-    for seed in range(CONTROL_SEEDS):
-        ratios.append(stage.weddings(random_like(plans[WEDDINGS], seed)) / wedding)
-        shifts.append(float((stage.sentiment(random_like(plans[SENTIMENT], seed)) - sentiment).mean()))
-        bar.advance(len(figures) + 2 * len(shifts), 2 * CONTROL_SEEDS + len(plans))
-    return Measured(wedding, tuple(figures), (min(ratios), max(ratios)), (min(shifts), max(shifts)))
+    controls = [random_like(plans[name], seed) for name in (WEDDINGS, SENTIMENT) for seed in range(CONTROL_SEEDS)]
+    answers = []
+    for plan in (None, *plans.values(), *controls):
+        answers.append(stage.ask(plan))
+        bar.advance(len(answers), 1 + len(plans) + len(controls))
+    unsteered, steered, random = answers[0], answers[1 : 1 + len(plans)], answers[1 + len(plans) :]
+    ratios = [wedding / unsteered[0] for wedding, _ in random[:CONTROL_SEEDS]]
+    shifts = [float((odds - unsteered[1]).mean()) for _, odds in random[CONTROL_SEEDS:]]
+    return Measured(
+        wedding_probability=unsteered[0],
+        figures=tuple(_figures(name, answer, unsteered) for name, answer in zip(plans, steered, strict=True)),
+        random_wedding_ratio=(min(ratios), max(ratios)),
+        random_sentiment_shift=(min(shifts), max(shifts)),
+    )
 
 
 def write(stage: Stage, bar: Progress) -> tuple[Sample, ...]:
@@ -152,9 +149,9 @@ def write(stage: Stage, bar: Progress) -> tuple[Sample, ...]:
     )
 
 
-def _figures(stage: Stage, expression: str, plan: Plan, unsteered: tuple[float, Floats]) -> Figures:
-    wedding, shifts = stage.weddings(plan), stage.sentiment(plan) - unsteered[1]
-    return Figures(expression, wedding, wedding / unsteered[0], float(shifts.mean()), int((shifts > 0).sum()))
+def _figures(expression: str, answer: tuple[float, Floats], unsteered: tuple[float, Floats]) -> Figures:
+    shifts = answer[1] - unsteered[1]
+    return Figures(expression, answer[0], answer[0] / unsteered[0], float(shifts.mean()), int((shifts > 0).sum()))
 
 
 def _data(name: str) -> Path:
