@@ -8,12 +8,16 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from vectorstore.store import Store
 from vectorstore.store.database import upgrade
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 TEMPLATE = "library_template"
 
@@ -91,6 +95,14 @@ def store(library_url: str, blobs_folder: Path) -> Iterator[Store]:
     """Open a library without versions."""
     with Store.open(library_url, blobs=str(blobs_folder)) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def demo() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Give the demo model and its tokenizer: do not change them. Its weights are converted once per machine."""
+    from vectorstore.models import load_model  # noqa: PLC0415 - torch only where a test asks for it
+
+    return load_model("demo")
 
 
 def _postgresql(server: str, template: str) -> Iterator[str]:

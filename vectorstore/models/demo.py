@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from vectorstore.errors import IntegrityError, NotFoundError, UnavailableError
@@ -42,6 +43,8 @@ def read_demo(progress: Progress) -> Loaded:
             return read(Source("demo", str(folder)))
         except (IntegrityError, NotFoundError):
             progress("The demo model in the cache is damaged; making it again")
+            with suppress(OSError):  # _convert says what is wrong with the folder
+                (folder / _COMPLETE).unlink()
     else:
         progress("Preparing the demo model (once, up to a minute)")
     _convert(_weights(), folder)

@@ -100,9 +100,8 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def public_name(reference: str) -> str:
     """Return `reference`, or of a path only its last part."""
-    path = Path(reference).expanduser()
-    is_path = path.is_absolute() or reference.startswith(".") or path.exists()
-    return path.resolve().name if reference and is_path else reference
+    is_path = reference.startswith((".", "~", "/")) or (reference and Path(reference).exists())
+    return Path(reference).resolve().name if is_path else reference
 
 
 def _origin(model: nn.Module) -> Origin:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Literal, get_args
@@ -67,18 +68,18 @@ def source(reference: str) -> Source:
         NotFoundError: for a path that is not there.
         InvalidInputError: for what is neither a path nor a hub id.
     """
-    path = Path(reference).expanduser()
+    path = Path(os.path.expanduser(reference))  # noqa: PTH111 - Path's own raises for an unknown user
     if reference.endswith(".gguf"):
         if not path.is_file():
             raise NotFoundError(f"there is no file {reference}", "check the path")
         return Source(path.name, str(path.parent), gguf_file=path.name)
-    if path.is_dir():
+    if reference and path.exists():
         if not (path / "config.json").is_file():
-            raise NotFoundError(f"the folder {reference} has no config.json", "name a folder that holds a model")
+            raise NotFoundError(f"{reference} is no folder with a config.json", "name a folder that holds a model")
         return Source(path.resolve().name, str(path))
+    if reference.startswith((".", "~", "/")):
+        raise NotFoundError(f"there is no folder {reference}", "name a folder, a .gguf file or a hub id")
     match = _HUB_ID.fullmatch(reference)
-    if reference.startswith((".", "~", "/")) or path.exists():
-        raise NotFoundError(f"there is no model folder {reference}", "name a folder, a .gguf file or a hub id")
     if match is None:
         raise InvalidInputError(
             f"'{reference}' is not a model", "give demo, a folder, a .gguf file or OWNER/MODEL@REVISION"
