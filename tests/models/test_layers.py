@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import PretrainedConfig
 
 from tests.tiny_models import ARCHITECTURES, LAYER_COUNT, tiny_model
 from vectorstore.errors import InvalidInputError
-from vectorstore.models.layers import decoder_layers, resolve_layer, site_module
+from vectorstore.models.layers import decoder_layers, resolve_layer, site_module, site_widths
 from vectorstore.vector import Place
 
 TOKENS = torch.tensor([[1, 5, 9, 3, 7]])
@@ -92,6 +93,13 @@ def test_a_path_that_is_no_list_is_refused(path: str):
 def test_a_module_that_is_no_language_model_is_refused():
     with pytest.raises(InvalidInputError, match="Linear is no Hugging Face model"):
         decoder_layers(nn.Linear(2, 2))
+
+
+def test_a_config_of_other_names_is_no_hindrance():
+    model = tiny_model()
+    model.config = PretrainedConfig()
+    assert decoder_layers(model) == list(model.model.layers)
+    assert set(site_widths(model).values()) == {32}
 
 
 def test_a_replaced_layer_is_found_at_once():

@@ -107,8 +107,9 @@ def text_config(model: nn.Module) -> Any:  # noqa: ANN401 - transformers' config
 
 
 def d_model(model: nn.Module) -> int:
-    """Return the width of the residual stream."""
-    return int(text_config(model).hidden_size)
+    """Return the width of the residual stream: the config's, or that of the embeddings where it has none."""
+    width = getattr(text_config(model), "hidden_size", None)
+    return int(width or model.get_input_embeddings().weight.shape[-1])  # type: ignore[operator]
 
 
 def linear_widths(module: nn.Module) -> tuple[int, int]:
