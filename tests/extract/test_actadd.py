@@ -110,6 +110,12 @@ def test_padding_of_no_or_several_tokens_is_an_error_that_names_the_option():
         compute(model, tiny_tokenizer(), [PAIR], layer=1, params={"pad_token": "ab"})
 
 
+def test_prompts_of_equal_length_need_no_padding_token():
+    pair = ContrastPair("love", "hate")
+    vector, _ = compute(tiny_model(), tiny_tokenizer(spaces=False), [pair], layer=1)
+    assert vector == compute(tiny_model(), tiny_tokenizer(), [pair], layer=1)[0]
+
+
 def test_several_pairs_are_an_error_that_says_to_compose():
     with pytest.raises(InvalidInputError, match=r"actadd takes 1 contrast pair, and there are 2.*compose them with \+"):
         compute(tiny_model(), tiny_tokenizer(), [PAIR, PAIR], layer=1)

@@ -77,6 +77,11 @@ def test_negative_layers_count_from_the_end_and_doubles_count_once():
     assert vector.layers == (0, 2)
 
 
+def test_layers_may_be_numpys_numbers():
+    pack(*compute(tiny_model(), tiny_tokenizer(), PAIRS, layer=np.arange(2), **MEAN))
+    pack(*compute(tiny_model(), tiny_tokenizer(), PAIRS, layer=np.int64(1), **MEAN))
+
+
 def test_the_card_tells_the_truth_and_the_blob_reads_back():
     model, tokenizer = tiny_model(), tiny_tokenizer()
     vector, card = compute(model, tokenizer, PAIRS, layer=[1, 2], seed=7, **MEAN)
@@ -191,6 +196,20 @@ def test_activations_that_are_nan_are_refused():
         model.model.layers[0].mlp.down_proj.weight[0, 0] = torch.nan
     with pytest.raises(InvalidInputError, match=r"resid_pre\.1 are NaN or infinite in float32.*--dtype float32"):
         compute(model, tiny_tokenizer(), PAIRS, layer=[0, 1], **MEAN)
+
+
+def test_a_neutral_text_that_is_nan_is_refused():
+    model, tokenizer = tiny_model(), tiny_tokenizer()
+    with torch.no_grad():
+        model.get_input_embeddings().weight[ids_of("e")[1]] = torch.nan
+    with pytest.raises(InvalidInputError, match=r"resid_pre\.1 are NaN or infinite in float32.*--dtype float32"):
+        compute(model, tokenizer, [ContrastPair("a", "b")], layer=1, **MEAN)
+
+
+@pytest.mark.parametrize("pair", [ContrastPair("same", "same"), ContrastPair("  ", "")])
+def test_prompts_that_are_the_same_to_the_model_are_refused(pair: ContrastPair):
+    with pytest.raises(InvalidInputError, match=r"direction at resid_pre\.1 is zero.*choose prompts that differ"):
+        compute(tiny_model(), tiny_tokenizer(), [pair], layer=1)
 
 
 def test_a_direction_too_large_for_its_dtype_is_refused():

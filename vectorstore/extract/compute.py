@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import index
 
 import ml_dtypes
 import numpy as np
@@ -69,7 +70,7 @@ def compute(  # noqa: PLR0913 - three things to compute from, and settings by ke
 
     Raises:
         InvalidInputError: for an unknown method, param, site or dtype, a layer out of range, pairs the method cannot
-            use, a text longer than the model's context, or activations that are NaN.
+            use, a text longer than the model's context, activations that are NaN, or a direction that is zero.
     """
     chosen = get_method(method)
     use = chosen.use(params or {}, seed)
@@ -78,6 +79,7 @@ def compute(  # noqa: PLR0913 - three things to compute from, and settings by ke
     _check_settings(dtype, batch_size, seed)
     request = Request(_places(model, site, layer), use, batch_size, progress)
     vector, positions = _run(chosen, model, tokenizer, pairs, request)
+    _check_directions(vector)
     vector = _cast(vector, dtype)
     card = Card(
         model=identify(model, tokenizer),
@@ -109,8 +111,8 @@ def _places(model: PreTrainedModel, site: str, layer: int | Sequence[int]) -> tu
         raise InvalidInputError(
             f"a {type(model).__name__} has no site {site}", f"choose {', '.join(site_widths(model))}"
         )
-    layers = [layer] if isinstance(layer, int) else layer
-    places = tuple(dict.fromkeys(Place(site, resolve_layer(model, number)) for number in layers))
+    layers = layer if isinstance(layer, Iterable) else [layer]
+    places = tuple(dict.fromkeys(Place(site, resolve_layer(model, index(number))) for number in layers))
     if not places:
         raise InvalidInputError("no layer is given", "give at least one layer")
     return places
@@ -139,10 +141,19 @@ def _read_tokens(
 ) -> tuple[tuple[str, ...], ...]:
     """Return the tokens that were read of each prompt; nothing where they would take more than 16 KiB in the card."""
     tokens = tuple(
-        tuple(tokenizer.convert_ids_to_tokens([prompt.ids[index] for index in prompt.read_at(position)]))
+        tuple(tokenizer.convert_ids_to_tokens([prompt.ids[at] for at in prompt.read_at(position)]))
         for prompt in prompts
     )
     return tokens if len(canonical_bytes(tokens)) <= READ_TOKENS else ()
+
+
+def _check_directions(vector: SteeringVector) -> None:
+    for place, norm in vector.norms.items():
+        if norm == 0:
+            raise InvalidInputError(
+                f"the direction at {place} is zero: what was read of both sides is the same there",
+                "choose prompts that differ, or another layer",
+            )
 
 
 def _cast(vector: SteeringVector, dtype: str) -> SteeringVector:

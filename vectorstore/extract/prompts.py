@@ -52,15 +52,17 @@ def pad_with_token(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]
     """Lengthen all to the longest, on the right, with the one token of `pad_token`; it counts as text.
 
     Raises:
-        InvalidInputError: when `pad_token` is not exactly one token.
+        InvalidInputError: when padding is needed, and `pad_token` is not exactly one token.
     """
+    longest = max(len(prompt.ids) for prompt in prompts)
+    if all(len(prompt.ids) == longest for prompt in prompts):
+        return tuple(prompts)
     pad = tuple(tokenizer(pad_token, add_special_tokens=False, verbose=False)["input_ids"])
     if len(pad) != 1:
         raise InvalidInputError(
             f"the padding {pad_token!r} is {len(pad)} tokens for this tokenizer, and one is needed",
             f"give another text of exactly one token with {PAD_TOKEN.option} (Python: params={{'pad_token': …}})",
         )
-    longest = max(len(prompt.ids) for prompt in prompts)
     return tuple(replace(prompt, ids=prompt.ids + pad * (longest - len(prompt.ids))) for prompt in prompts)
 
 

@@ -125,7 +125,10 @@ def _widened(hidden: Tensor) -> Tensor:
 def _check_finite(model: PreTrainedModel, activations: Mapping[Place, Array]) -> None:
     for place, values in activations.items():
         if not np.isfinite(values).all():
-            raise InvalidInputError(
-                f"the activations at {place} are NaN or infinite in {str(model.dtype).removeprefix('torch.')}",
-                "load the model in float32 (--dtype float32)",
-            )
+            raise InvalidInputError(*not_finite(place, model))
+
+
+def not_finite(place: Place, model: PreTrainedModel) -> tuple[str, str]:
+    """Return the problem of activations that are NaN or infinite, and what to do about it."""
+    dtype = str(model.dtype).removeprefix("torch.")
+    return f"the activations at {place} are NaN or infinite in {dtype}", "load the model in float32 (--dtype float32)"

@@ -6,6 +6,7 @@ vectors on one model agree about it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -15,7 +16,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from vectorstore.errors import InvalidInputError
 from vectorstore.extract.prompts import context_length, token_ids
+from vectorstore.extract.reading import not_finite
 from vectorstore.hooks.record import record
 from vectorstore.models.identity import fingerprint
 from vectorstore.vector import Place
@@ -32,6 +35,9 @@ def residual_norms(
     """Return R at each place; measured once per model, and only as deep as the places ask for.
 
     `attn_out` and `mlp_out` are measured by their layer's `resid_pre`. `head_out` has no R and is left out.
+
+    Raises:
+        InvalidInputError: when the model's activations are NaN.
     """
     sources = {place: _source(place) for place in places if place.site != "head_out"}
     known = _measured(model, tokenizer)
@@ -39,7 +45,7 @@ def residual_norms(
     if missing:
         ids = torch.tensor([_neutral_ids(model, tokenizer)], device=model.device)
         recorded = record(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, missing)
-        known |= {place: residual_norm(hidden[0]) for place, hidden in recorded.items()}
+        known |= {place: _finite(residual_norm(hidden[0]), place, model) for place, hidden in recorded.items()}
     return {place: known[source] for place, source in sources.items()}
 
 
@@ -49,7 +55,8 @@ def residual_norm(hidden: Tensor) -> float:
     Row 0 is always a sink; so is every row whose norm is more than ten times the median of the rows after it.
     """
     norms = torch.linalg.vector_norm(hidden[1:].float(), dim=-1)  # (tokens - 1)
-    return float(norms[norms <= SINK_FACTOR * norms.quantile(0.5)].quantile(0.5))
+    sinks = norms > SINK_FACTOR * norms.quantile(0.5)
+    return float(norms[~sinks].quantile(0.5))
 
 
 def _source(place: Place) -> Place:
@@ -66,6 +73,12 @@ def _measured(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dic
 
 def _neutral_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     return token_ids(tokenizer, neutral_text())[: context_length(model)]
+
+
+def _finite(norm: float, place: Place, model: PreTrainedModel) -> float:
+    if not math.isfinite(norm):
+        raise InvalidInputError(*not_finite(place, model))
+    return norm
 
 
 @cache

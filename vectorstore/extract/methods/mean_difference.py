@@ -1,4 +1,8 @@
-"""Mean difference: the mean over many pairs of positive minus negative activations."""
+"""Mean difference: the mean over many pairs of positive minus negative activations.
+
+Every token but BOS counts alike. A full stop or line break right after BOS can be a second attention sink, a hundred
+times as long as any word's activation (SmolLM2 has them from layer 12 on), and drown the rest: begin texts with a word.
+"""
 
 from __future__ import annotations
 
