@@ -16,12 +16,16 @@ class Table:
         columns: their titles.
         rows: a text for each column.
         right: titles of the columns whose texts stand on the right: numbers.
+        whole: titles of other columns whose texts are never broken or cut.
+        optional: titles of the columns that are shown where there is room; the first is taken first.
         title: a line above.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     right: Sequence[str] = ()
+    whole: Sequence[str] = ()
+    optional: Sequence[str] = ()
     title: str = ""
 
 

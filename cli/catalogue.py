@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from vectorstore.store.version import Page
@@ -46,7 +48,7 @@ def list_versions(  # noqa: PLR0913 - options
         page = store.list(
             namespace,
             labels=mapping(labels, "label"),
-            model=model,
+            model=_recorded(model),
             method=method,
             text=text,
             kind=kind,
@@ -72,10 +74,24 @@ def history(library: Library, name: str, limit: int, after: str | None) -> Answe
         return _answer(store.history(name, limit=limit, after=after), "there are no older ones")
 
 
+def _recorded(model: str | None) -> str | None:
+    """Return a model's reference as cards keep it: a folder's own name, a hub id without its revision."""
+    if model is None:
+        return None
+    path = Path(model).expanduser()
+    return path.resolve().name if path.exists() else model.partition("@")[0]
+
+
 def _answer(page: Page, empty: str) -> Answer:
     document = {"versions": [version.to_json() for version in page.versions], "cursor": page.cursor}
     if not page.versions:
         return Answer(document, notes=[empty])
     rows = versions_table_rows(page.versions)
     notes = [f"there are more: add --after {page.cursor}"] if page.cursor else []
-    return Answer(document, [Table(VERSION_COLUMNS, rows)], notes)
+    table = Table(
+        VERSION_COLUMNS,
+        rows,
+        whole=("method", "where", "created"),
+        optional=("aliases", "presets", "labels", "created"),
+    )
+    return Answer(document, [table], notes)

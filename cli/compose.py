@@ -72,7 +72,7 @@ def plan_tables(plan: Plan, report: Report) -> list[Part]:
 
 def _steps(report: Report) -> Table:
     rows = [_step(step) for step in report.steps]
-    columns = ("site", "layer", "tokens", "norm", "R", "norm/R", "interference", "")
+    columns = ("site", "layer", "tokens", "norm", "R", "norm/R", "interference", "conflict")
     return Table(columns, rows, right=("layer", "norm", "R", "norm/R", "interference"), title="what is added")
 
 
@@ -85,7 +85,7 @@ def _step(step: StepReport) -> tuple[str, ...]:
         number(step.residual_norm),
         number(step.ratio),
         number(step.interference) if len(step.terms) > 1 else "",
-        "conflict" if step.conflict else "",
+        "yes" if step.conflict else "",
     )
 
 
@@ -115,12 +115,12 @@ def _cosines(report: Report) -> Table:
             short(cosine.left),
             short(cosine.right),
             f"{cosine.cosine:+.3f}",
-            "conflict" if cosine.conflict else "",
+            "yes" if cosine.conflict else "",
         )
         for step in report.steps
         for cosine in step.cosines
     ]
-    return Table(("place", "term", "and", "cosine", ""), rows, right=("cosine",), title="cosines between terms")
+    return Table(("place", "term", "and", "cosine", "conflict"), rows, right=("cosine",), title="cosines between terms")
 
 
 def _term_json(term: PlanTerm) -> Json:

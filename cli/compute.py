@@ -55,6 +55,7 @@ def method_options(function: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.argument("name")
 @model_options
+@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Texts in one forward pass.")
 @click.option(
     "--layer",
     "layers",
@@ -93,6 +94,7 @@ def compute(  # noqa: PLR0913 - options
     path: Path | None,
     method: str,
     site: str,
+    batch_size: int,
     seed: int,
     store_dtype: str,
     **options: str | None,
@@ -119,7 +121,7 @@ def compute(  # noqa: PLR0913 - options
             layer=numbers,
             method=method,
             site=site,
-            batch_size=choice.batch_size,
+            batch_size=batch_size,
             dtype=store_dtype,
             params=params,
             seed=seed,

@@ -16,8 +16,8 @@ def versions_table_rows(versions: Iterable[Version]) -> list[tuple[str, ...]]:
     return [
         (
             version.reference,
-            version.method or version.kind,
             version.model_reference or "",
+            version.method or version.kind,
             places_text(version),
             presets_text(version),
             ", ".join(version.aliases),
@@ -28,7 +28,7 @@ def versions_table_rows(versions: Iterable[Version]) -> list[tuple[str, ...]]:
     ]
 
 
-VERSION_COLUMNS = ("version", "method", "model", "where", "presets", "aliases", "labels", "created")
+VERSION_COLUMNS = ("version", "model", "method", "where", "presets", "aliases", "labels", "created")
 
 
 def places_text(version: Version) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -17,7 +18,7 @@ from .answer import Facts, Part, Sides, Table, printable
 WIDE = 10_000
 
 
-def draw(parts: Iterable[Part]) -> None:
+def draw(parts: Sequence[Part]) -> None:
     """Print `parts` on stdout."""
     if sys.stdout.isatty():
         _draw(Console(file=sys.stdout, highlight=False, markup=False, emoji=False), parts)
@@ -27,20 +28,20 @@ def draw(parts: Iterable[Part]) -> None:
     sys.stdout.writelines(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
-def _draw(console: Console, parts: Iterable[Part]) -> None:
+def _draw(console: Console, parts: Sequence[Part]) -> None:
     for number, part in enumerate(parts):
-        if number and not isinstance(part, str):
+        if number and not (isinstance(part, str) and isinstance(parts[number - 1], str)):
             console.print()
         if isinstance(part, Sides) and not console.is_terminal:
             _below_each_other(console, part)
         else:
-            console.print(_renderable(part), soft_wrap=isinstance(part, str))
+            console.print(_renderable(part, console), soft_wrap=isinstance(part, str))
 
 
-def _renderable(part: Part) -> RenderableType:
+def _renderable(part: Part, console: Console) -> RenderableType:
     match part:
         case Table():
-            return _table(part)
+            return _fitting(part, console)
         case Facts():
             return _facts(part)
         case Sides():
@@ -49,22 +50,36 @@ def _renderable(part: Part) -> RenderableType:
             return Text(printable(part))
 
 
-def _table(table: Table) -> RichTable:
-    used = [index for index, _ in enumerate(table.columns) if any(row[index] for row in table.rows)]
-    columns = [
-        Column(
-            table.columns[index],
-            justify="right" if table.columns[index] in table.right else "left",
-            no_wrap=table.columns[index] in table.right,
-            overflow="fold" if index == 0 else "ellipsis",
-        )
-        for index in used
-    ]
-    drawn = RichTable(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+def _fitting(table: Table, console: Console) -> RichTable:
+    """Take in those optional columns that there is room for; the others are shrunk if they must be."""
+    used = [title for index, title in enumerate(table.columns) if any(row[index] for row in table.rows)]
+    shown = [title for title in used if title not in table.optional]
+    for title in table.optional:
+        more = [other for other in used if other in (*shown, title)]
+        if (
+            Measurement.get(console, console.options.update(max_width=WIDE), _table(table, more)).maximum
+            <= console.width
+        ):
+            shown = more
+    return _table(table, shown)
+
+
+def _table(table: Table, shown: Sequence[str]) -> RichTable:
+    drawn = RichTable(*(_column(table, title) for title in shown), box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     _give_title(drawn, table.title)
     for row in table.rows:
-        drawn.add_row(*(Text(printable(row[index])) for index in used))
+        texts = dict(zip(table.columns, row, strict=True))
+        drawn.add_row(*(Text(printable(texts[title])) for title in shown))
     return drawn
+
+
+def _column(table: Table, title: str) -> Column:
+    return Column(
+        title,
+        justify="right" if title in table.right else "left",
+        no_wrap=title in (*table.right, *table.whole),
+        overflow="fold" if title == table.columns[0] else "ellipsis",
+    )
 
 
 def _facts(facts: Facts) -> RichTable:

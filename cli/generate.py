@@ -7,8 +7,12 @@ import sys
 import click
 
 from vectorstore.compose import compose
+from vectorstore.compose.pins import located
 from vectorstore.errors import InvalidInputError
+from vectorstore.expression import references
 from vectorstore.models.identity import identify
+from vectorstore.parser import parse
+from vectorstore.store import Store
 
 from .answer import Answer, Sides
 from .command import command
@@ -61,7 +65,7 @@ def generate(  # noqa: PLR0913 - options
     if system is not None and not chat:
         raise InvalidInputError("a system message belongs to a chat", "add --chat")
     with library.open() as store, notes() as said, progress(f"Loading {choice.reference}") as bar:
-        compose(store, expression, force=force)  # what is wrong with it shows before the model is loaded
+        _check(store, expression)
         model, tokenizer = choice.load(bar)
         plan = compose(store, expression, model=identify(model, tokenizer), force=force)
         text = chat_prompt(tokenizer, prompt, system) if chat else prompt
@@ -81,6 +85,13 @@ def generate(  # noqa: PLR0913 - options
     if unsteered is None:
         return Answer(document, [steered], said)
     return Answer(document, [Sides([("unsteered", unsteered), (expression, steered)])], said)
+
+
+def _check(store: Store, expression: str) -> None:
+    """Refuse what does not parse, and names that are not there, before the model is loaded."""
+    for reference in references(parse(expression)):
+        with located(expression, reference.column):
+            store.resolve(reference)
 
 
 def _read(prompt: str) -> str:

@@ -27,13 +27,11 @@ class ModelChoice:
     Attributes:
         reference: `demo`, a folder, a .gguf file or a hub id.
         device, dtype, trust_remote_code: as for `load_model`.
-        batch_size: texts in one forward pass.
     """
 
     reference: str
     device: str
     dtype: Dtype
-    batch_size: int
     trust_remote_code: bool
 
     def load(self, progress: Progress) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -60,9 +58,6 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--device", default="cpu", show_default=True, help="Where to run it: cpu, cuda, cuda:1, mps.")
     @click.option(
         "--dtype", type=click.Choice(get_args(Dtype)), default="auto", show_default=True, help="Of its weights."
-    )
-    @click.option(
-        "--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Texts in one forward pass."
     )
     @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the model.")
     @wraps(function)

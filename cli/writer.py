@@ -55,7 +55,7 @@ def sampling_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option("--max-new-tokens", type=click.IntRange(1), default=40, show_default=True, help="How much to write.")
     @click.option(
-        "--temperature", type=click.FloatRange(0), default=0, show_default="0, greedy", help="How freely to sample."
+        "--temperature", type=click.FloatRange(0), default=0, help="How freely to sample; 0, the default, is greedy."
     )
     @click.option(
         "--top-p",

@@ -87,7 +87,10 @@ def test_a_layer_out_of_range_lists_the_range(steer: Steer, tiny: str, layers: s
         ([*PAIR, "--read", "last_content"], "actadd has no parameter 'read'; actadd takes pad_token"),
         ([*PAIR, "--method", "mean_difference", "--read", "x"], "choose mean_content or last_content with --read"),
         ([*PAIR, "--site", "resid"], "'resid' is not one of 'resid_pre'"),
-        ([*PAIR, "--pad-token", "two"], "give another text of exactly one token with --pad-token"),
+        (
+            ["--positive", "love", "--negative", "", "--pad-token", "two"],
+            "give another text of exactly one token with --pad-token",
+        ),
         ([*PAIR, "--device", "abacus"], "device 'abacus' cannot be used"),
     ],
 )

@@ -170,6 +170,15 @@ def test_steering_by_what_cancels_changes_nothing(steer: Steer, tiny: str):
     assert steer("compose", "love - love").out == "Everything cancels: the model stays as it is.\n"
 
 
+def test_a_name_means_the_newest_version_for_the_model_at_hand(steer: Steer, tiny: str, wide: str):
+    for model in (tiny, wide):
+        steer.ok("compute", "love", "--model", model, "--layer", "1", *PAIR, "--preset", f"{Path(model).name}=2")
+    steer.ok("compute", "mood", "--model", tiny, "--layer", "1", *PAIR, "--description", "on tiny alone")
+    written = steer.ok("generate", "a text to go on from", "--model", tiny, "--steer", "love:tiny + mood")
+    assert [term["version"] for term in written["versions"]] == ["default/love@1", "default/mood@1"]
+    assert [version["name"] for version in steer.ok("list", "--model", wide)["versions"]] == ["love"]
+
+
 def test_a_fine_tune_is_steered_with_a_note(steer: Steer, tiny: str, tuned: str):
     steer.ok("compute", "love", "--model", tiny, "--layer", "1", "--positive", "a", "--negative", "b")
     done = steer("generate", "some text", "--model", tuned, "--steer", "love")
