@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from transformers import PreTrainedModel
 
 import vectorstore.extract
 from vectorstore.card import Card
@@ -18,6 +17,7 @@ from vectorstore.extract.params import Param
 from vectorstore.extract.protocols import AnyMethod
 from vectorstore.extract.registry import get_method, method_names
 from vectorstore.models.layers import resolve_layer
+from vectorstore.models.pretrained import Model
 from vectorstore.pairs import ContrastPair, read_pairs
 from vectorstore.store.texts import split_name
 from vectorstore.store.version import Saved
@@ -158,7 +158,7 @@ def _typed(param: Param, text: str) -> object:
         return text  # the method says what it wants
 
 
-def _layers(model: PreTrainedModel, ranges: tuple[Layers, ...]) -> list[int]:
+def _layers(model: Model, ranges: tuple[Layers, ...]) -> list[int]:
     numbers: list[int] = []
     for first, last in ranges:
         start, stop = resolve_layer(model, first), resolve_layer(model, last)

@@ -10,6 +10,8 @@ from vectorstore.compose import compose
 from vectorstore.compose.pins import located
 from vectorstore.errors import InvalidInputError
 from vectorstore.expression import references
+from vectorstore.hooks.writer import Sampling, Writer
+from vectorstore.models.chat import chat_prompt
 from vectorstore.models.identity import identify
 from vectorstore.parser import parse
 from vectorstore.store import Store
@@ -19,7 +21,7 @@ from .command import command
 from .library import Library, library_options
 from .model import ModelChoice, model_options, notes
 from .progress import progress
-from .writer import Sampling, Writer, chat_prompt, sampling_options
+from .sampling import sampling_options
 
 
 @command(
@@ -69,7 +71,8 @@ def generate(  # noqa: PLR0913 - options
         model, tokenizer = choice.load(bar)
         plan = compose(store, expression, model=identify(model, tokenizer), force=force)
         text = chat_prompt(tokenizer, prompt, system) if chat else prompt
-        writer = Writer(model, tokenizer, sampling, bar)
+        writer = Writer(model, tokenizer, sampling, bar.advance)
+        bar.say("Writing")
         unsteered = writer.write(text) if compare else None
         steered = writer.write(text, plan, truncate=truncate, force=force)
     document = {

@@ -10,11 +10,11 @@ from functools import wraps
 from typing import Any, get_args
 
 import click
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vectorstore.hooks.fit import CompatibleModelWarning
 from vectorstore.models import load_model
 from vectorstore.models.load import Dtype
+from vectorstore.models.pretrained import Loaded
 from vectorstore.models.quiet import quiet
 
 from .progress import Progress
@@ -34,7 +34,7 @@ class ModelChoice:
     dtype: Dtype
     trust_remote_code: bool
 
-    def load(self, progress: Progress) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    def load(self, progress: Progress) -> Loaded:
         """Load the model and its tokenizer."""
         return load_model(
             self.reference,

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vectorstore.compose import compose
 from vectorstore.evaluate.control import random_like
 from vectorstore.evaluate.propensity import Floats, next_token_mass
 from vectorstore.extract import compute
 from vectorstore.hooks import steer
+from vectorstore.hooks.writer import Sampling, Writer
+from vectorstore.models.pretrained import Model, Tokenizer
 from vectorstore.pairs import ContrastPair, read_pairs
 from vectorstore.plan import Plan
 from vectorstore.store import Store
 from vectorstore.store.version import Version
 
 from .progress import Progress
-from .writer import Sampling, Writer
 
 LAYER = 18  # 60% of the depth, where both vectors work best on these weights
 WEDDINGS, SENTIMENT = "demo/weddings:strong", "demo/sentiment:strong"
@@ -75,8 +75,8 @@ class Stage:
     """The model, the library and the texts that the tour plays with."""
 
     store: Store
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    model: Model
+    tokenizer: Tokenizer
     texts: dict[str, Any]
 
     def ask(self, plan: Plan | None) -> tuple[float, Floats]:
@@ -90,7 +90,7 @@ class Stage:
         return float(wedding[:split].mean()), np.log(good[split:]) - np.log(bad[split:])
 
 
-def open_stage(store: Store, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Stage:
+def open_stage(store: Store, model: Model, tokenizer: Tokenizer) -> Stage:
     """Read the tour's texts."""
     return Stage(store, model, tokenizer, json.loads(_data("demo.json").read_text()))
 
@@ -140,7 +140,8 @@ def measure(stage: Stage, bar: Progress) -> Measured:
 
 def write(stage: Stage, bar: Progress) -> tuple[Sample, ...]:
     """Return what the model writes after each sample prompt: unsteered, glad and sad of weddings."""
-    writer = Writer(stage.model, stage.tokenizer, SAMPLING, bar)
+    writer = Writer(stage.model, stage.tokenizer, SAMPLING, bar.advance)
+    bar.say("Writing")
     plans = {"": None, **{expression: compose(stage.store, expression) for expression in (GLAD, SAD)}}
     return tuple(
         Sample(prompt, expression, " ".join(writer.write(prompt, plan).split()))

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vectorstore.errors import InvalidInputError
 from vectorstore.extract.positions import PAD_TOKEN, ReadPosition
-from vectorstore.models.layers import text_config
+from vectorstore.models.context import context_length
 from vectorstore.pairs import ContrastPair
 
 
@@ -80,14 +80,6 @@ def check_prompts(model: PreTrainedModel, prompts: Sequence[Prompt], position: R
             raise InvalidInputError(
                 f"{prompt.what} has {len(prompt.ids)} tokens, and the model takes {context}", "shorten the prompt"
             )
-
-
-def context_length(model: PreTrainedModel) -> int | None:
-    """Return how many tokens the model takes, or None where nothing limits it (ALiBi)."""
-    config = text_config(model)
-    lengths = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len"))
-    length = None if getattr(config, "alibi", False) else next(filter(None, lengths), None)
-    return int(length) if length else None
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, text: str, bos_token_id: int | None, what: str) -> Prompt:

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vectorstore.errors import InvalidInputError
-from vectorstore.extract.prompts import context_length, token_ids
+from vectorstore.extract.prompts import token_ids
 from vectorstore.extract.reading import not_finite
 from vectorstore.hooks.record import record
+from vectorstore.models.context import context_length
 from vectorstore.models.identity import fingerprint
 from vectorstore.vector import Place
 

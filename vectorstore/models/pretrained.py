@@ -23,7 +23,9 @@ from vectorstore.errors import IntegrityError, InvalidInputError, NotFoundError,
 from vectorstore.models.failures import first_line, translated
 from vectorstore.models.quiet import quiet
 
-Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
+Model = PreTrainedModel
+Tokenizer = PreTrainedTokenizerBase
+Loaded = tuple[Model, Tokenizer]
 
 
 @dataclass(frozen=True)

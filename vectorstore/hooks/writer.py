@@ -1,25 +1,26 @@
-"""Writer: a model that writes, steered or not, with the same settings each time."""
+"""Writer: a model that goes on from a prompt, steered or not, with the same settings each time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any
 
-import click
 import torch
-from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vectorstore.errors import InvalidInputError
-from vectorstore.extract.prompts import context_length
-from vectorstore.hooks import steer
+from vectorstore.hooks.steer import steer
+from vectorstore.models.context import context_length
 from vectorstore.models.tokenizer import encode
 from vectorstore.plan import Plan
 
-from .progress import Progress
+Progress = Callable[[int, int], None]
+"""Called with the number of tokens written, and of those there may be."""
+
+
+def _ignore(_done: int, _total: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Sampling:
         seed: what sampling starts from, each time.
     """
 
-    max_new_tokens: int
-    temperature: float
-    top_p: float
-    repetition_penalty: float
-    seed: int
+    max_new_tokens: int = 40
+    temperature: float = 0
+    top_p: float = 1
+    repetition_penalty: float = 1
+    seed: int = 0
 
     def settings(self) -> dict[str, Any]:
         """Return what `generate` takes."""
@@ -50,36 +51,6 @@ class Sampling:
         }
 
 
-def sampling_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of Sampling; the function gets `sampling`."""
-
-    @click.option("--max-new-tokens", type=click.IntRange(1), default=40, show_default=True, help="How much to write.")
-    @click.option(
-        "--temperature", type=click.FloatRange(0), default=0, help="How freely to sample; 0, the default, is greedy."
-    )
-    @click.option(
-        "--top-p",
-        type=click.FloatRange(0, 1, min_open=True),
-        default=1,
-        show_default=True,
-        help="Sample the likeliest tokens of this share.",
-    )
-    @click.option(
-        "--repetition-penalty",
-        type=click.FloatRange(0, min_open=True),
-        default=1,
-        show_default=True,
-        help="Above 1, repeat less.",
-    )
-    @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sampling.")
-    @wraps(function)
-    def with_sampling(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's values
-        sampling = Sampling(**{name: kwargs.pop(name) for name in Sampling.__dataclass_fields__})
-        return function(*args, sampling=sampling, **kwargs)
-
-    return with_sampling
-
-
 @dataclass(frozen=True)
 class Writer:
     """A model that goes on from a prompt."""
@@ -87,7 +58,7 @@ class Writer:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     sampling: Sampling
-    progress: Progress
+    progress: Progress = _ignore
 
     def write(self, prompt: str, plan: Plan | None = None, *, truncate: bool = False, force: bool = False) -> str:
         """Return what follows `prompt`, steered by `plan` if there is one.
@@ -99,7 +70,6 @@ class Writer:
         inputs = encode(self.tokenizer, [prompt]).to(self.model.device)
         length = inputs["input_ids"].shape[1]
         self._check_length(length)
-        self.progress.say("Writing, steered" if plan else "Writing, unsteered")
         torch.manual_seed(self.sampling.seed)
         with steer(self.model, plan, truncate=truncate, force=force) if plan else nullcontext():
             ids = self.model.generate(**inputs, **self.sampling.settings(), streamer=_Counter(self))  # type: ignore[operator]
@@ -124,23 +94,7 @@ class _Counter:
 
     def put(self, _tokens: torch.Tensor) -> None:
         self._count += 1
-        self._writer.progress.advance(self._count, self._writer.sampling.max_new_tokens)
+        self._writer.progress(self._count, self._writer.sampling.max_new_tokens)
 
     def end(self) -> None:
         """Leave the bar as it is: the next text starts it again."""
-
-
-def chat_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str | None) -> str:
-    """Return the chat with `prompt` as the user's message, up to where the assistant's answer begins.
-
-    Raises:
-        InvalidInputError: when the tokenizer has no chat template, or it refuses these messages.
-    """
-    if tokenizer.chat_template is None:
-        raise InvalidInputError("the model has no chat template", "leave --chat out, or choose a chat model")
-    messages = [{"role": "system", "content": system}] if system is not None else []
-    messages.append({"role": "user", "content": prompt})
-    try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-    except TemplateError as error:
-        raise InvalidInputError(f"the model's chat template refuses this ({error})", "leave --system out") from error
