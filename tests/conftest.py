@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 TEMPLATE = "library_template"
 
 
+@pytest.fixture(autouse=True)
+def _library_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test away from the library of whoever runs it."""
+    for name in ("STEER_DATABASE_URL", "STEER_BLOBS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "no-config.toml").touch()
+    monkeypatch.setenv("STEER_CONFIG", str(tmp_path / "no-config.toml"))
+    monkeypatch.setenv("STEER_HOME", str(tmp_path / "home"))
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """Start a PostgreSQL in a folder of its own; give the URL of its databases, without a name."""
