@@ -10,6 +10,7 @@ import pytest
 
 from vectorstore.canonical import digest
 from vectorstore.errors import IntegrityError
+from vectorstore.store import Store
 from vectorstore.store.blobs import LocalBlobs
 
 
@@ -73,15 +74,15 @@ def test_no_bytes_are_no_blob(blobs: LocalBlobs):
         blobs.stage(b"")
 
 
-def test_every_file_and_its_folders_are_synced_before_it_is_published(
-    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
-):
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note the path of everything that is synced, and "rename" where a file gets its name."""
     done: list[str] = []
     sync, rename = os.fsync, Path.replace
 
     def fsync(descriptor: int) -> None:
         sync(descriptor)
-        done.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        done.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
 
     def replace(path: Path, target: Path) -> Path:
         done.append("rename")
@@ -89,12 +90,22 @@ def test_every_file_and_its_folders_are_synced_before_it_is_published(
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "replace", replace)
-    name = digest(b"love")[7:]
+    return done
+
+
+def test_every_file_and_its_folders_are_synced_before_it_is_published(blobs: LocalBlobs, done: list[str]):
     staged = blobs.stage(b"love")
-    assert done[-1] == staged.path.name
+    assert done[-1] == str(staged.path)
     staged.publish()
-    assert done[done.index("rename") :] == ["rename", name[:2], "sha256"]
-    assert {blobs.root.name, blobs.root.parent.name} <= set(done)  # new folders are synced into theirs
+    folder = staged.target.parent
+    assert done[done.index("rename") :] == ["rename", *map(str, (folder, *folder.parents[:3]))]
+    assert folder.parents[1] == blobs.root
+
+
+def test_folders_that_the_database_made_are_synced_into_theirs(tmp_path: Path, done: list[str]):
+    home = tmp_path / "a" / "home"
+    with Store.open(f"sqlite:///{home}/library.db"):
+        assert {str(tmp_path), str(tmp_path / "a")} <= set(done)
 
 
 def test_all_lists_every_digest_in_order(blobs: LocalBlobs):

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 from vectorstore.canonical import is_digest
 from vectorstore.errors import IntegrityError, InvalidInputError
 from vectorstore.store.engine import unavailable
+from vectorstore.store.folders import make_folder, sync_folder
 
 Check = Callable[[memoryview], object]
 _RESTORE = "restore it from a backup, or compute the vector again and save it"
@@ -74,11 +75,10 @@ class LocalStaged:
     def publish(self) -> None:
         """Rename the file to its digest and sync the folder: after this it survives a power cut."""
         with _disk():
-            _make_folder(self.target.parent)
+            make_folder(self.target.parent)
             self.path.chmod(0o444)
             self.path.replace(self.target)
-            _sync_folder(self.target.parent)
-            _sync_folder(self.target.parent.parent)  # another program may have made ours, and not synced it yet
+            _sync_up(self.target.parent)
 
     def discard(self) -> None:
         """Remove the file, if it was not published."""
@@ -101,7 +101,7 @@ class LocalBlobs:
         """
         path = self.root / "tmp" / uuid.uuid4().hex
         with _disk():
-            _make_folder(path.parent)
+            make_folder(path.parent)
             try:
                 digest, size = _write(path, (data,) if isinstance(data, bytes) else data, check)
             except BaseException:
@@ -135,7 +135,7 @@ class LocalBlobs:
         with _disk():
             if path.exists():
                 path.unlink()
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
 
     def all(self) -> Iterator[str]:
         """Yield the digest of every file, in order."""
@@ -185,21 +185,12 @@ def _mapped(path: Path) -> memoryview:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _make_folder(path: Path) -> None:
-    """Make a folder and those above it, each of them synced into its parent."""
-    if path.is_dir():
-        return
-    _make_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sync_up(folder: Path) -> None:
+    """Sync `sha256/ab` and what it lies in: another program may have made these folders, and not synced them yet."""
+    for path in (folder, folder.parent, folder.parent.parent):
+        sync_folder(path)
+    with suppress(PermissionError):  # what holds the root may be a folder of somebody else, closed to us
+        sync_folder(folder.parent.parent.parent)
 
 
 @contextmanager

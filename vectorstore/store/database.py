@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from vectorstore.errors import ConflictError, InvalidInputError, NotFoundError, SchemaError
 from vectorstore.store.engine import WRITE, make_engine, read_url, shown, translated
+from vectorstore.store.folders import make_folder
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -204,7 +205,7 @@ def _refuse_newer(revision: str | None) -> None:
 def _make_folder(url: URL) -> None:
     if url.get_backend_name() == "sqlite":
         with translated(url):
-            Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+            make_folder(Path(url.database or "").parent)
 
 
 def _require_file(url: str) -> None:
