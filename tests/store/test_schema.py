@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,24 @@ def test_a_database_of_something_else_is_refused(empty_url: str):
     assert tables(empty_url) == {"customers"}
 
 
+def test_a_refused_file_keeps_its_bytes(tmp_path: Path):
+    url = f"sqlite:///{tmp_path}/customers.db"
+    execute(url, "CREATE TABLE customers (id INTEGER)")
+    before = (tmp_path / "customers.db").read_bytes()
+    for action in (Store.open, upgrade, current, check):
+        with pytest.raises(ConflictError):
+            action(url)
+    assert (tmp_path / "customers.db").read_bytes() == before
+    assert [path.name for path in tmp_path.glob("customers*")] == ["customers.db"]
+
+
+def test_a_library_in_a_file_has_a_write_ahead_log(tmp_path: Path):
+    Store.open(f"sqlite:///{tmp_path}/library.db").close()
+    with sqlite3.connect(tmp_path / "library.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
 def test_another_programs_migrations_are_not_taken_for_ours(empty_url: str):
     execute(empty_url, "CREATE TABLE alembic_version (version_num VARCHAR(32))", "CREATE TABLE users (id INTEGER)")
     with pytest.raises(ConflictError, match="holds other tables"):
@@ -106,7 +125,7 @@ def test_looking_at_a_library_that_is_not_there_makes_none(tmp_path: Path):
     for action in (current, check, lambda url: downgrade(url, "base")):
         with pytest.raises(NotFoundError, match="steer init"):
             action(f"sqlite:///{tmp_path}/none.db")
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("none*"))
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path):

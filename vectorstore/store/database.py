@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, inspect, text
 from sqlalchemy.orm import Session
 
 from vectorstore.errors import ConflictError, InvalidInputError, NotFoundError, SchemaError
-from vectorstore.store.engine import WRITE, make_engine, read_url, shown, translated
+from vectorstore.store.engine import WRITE, keep_log, make_engine, read_url, shown, translated
 from vectorstore.store.folders import make_folder
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Database:
                 upgrade(url)
             else:
                 _require_head(revision)
+                keep_log(parsed)  # once more: the program that made it may have been killed before it could
         except BaseException:
             database.close()
             raise
@@ -105,6 +106,7 @@ def upgrade(url: str) -> str:
         if revision != _HEAD:
             _refuse_newer(revision)
             command.upgrade(config, "head")
+    keep_log(parsed)
     return _HEAD
 
 

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,7 +27,9 @@ WAIT_SECONDS = 60
 CONNECT_SECONDS = 10
 WRITE = "vectorstore_write"  # the execution option of connections that will write
 _SHAPES = "write sqlite:////folder/library.db or postgresql+psycopg://user@host/database"
-_PRAGMAS = (f"busy_timeout={WAIT_SECONDS * 1000}", "journal_mode=WAL", "synchronous=FULL")
+_PRAGMAS = (f"busy_timeout={WAIT_SECONDS * 1000}", "synchronous=FULL")
+
+_LOST = ("40001", "40P01")  # PostgreSQL's states where a change lost to another: serialization failure, deadlock
 
 
 def read_url(text: str) -> URL:
@@ -60,13 +62,26 @@ def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
         return _sqlite(url, foreign_keys=foreign_keys)
     try:
         patience = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
-        engine = create_engine(url, pool_pre_ping=True, connect_args=patience)
+        engine = create_engine(
+            url,
+            pool_pre_ping=True,
+            connect_args=patience,
+            isolation_level="READ COMMITTED",  # what the locks rely on, whatever the server's default is
+        )
     except ModuleNotFoundError as error:
         raise UnavailableError(
             f"PostgreSQL needs the package {error.name}", "type: pip install 'steering-vectorstore[postgresql]'"
         ) from error
     event.listen(engine, "begin", _begin_postgresql)
     return engine
+
+
+def keep_log(url: URL) -> None:
+    """Switch an SQLite library to a write-ahead log, for good: this changes the file, which must be known as ours."""
+    if url.get_backend_name() != "sqlite" or not sqlite_writable(url):
+        return
+    with translated(url), closing(sqlite3.connect(str(url.database))) as connection:
+        _run_pragma(connection, "journal_mode=WAL")
 
 
 def sqlite_writable(url: URL) -> bool:
@@ -136,6 +151,8 @@ def translated(url: URL) -> Iterator[None]:
         yield
     except exc.DBAPIError as error:
         raise _translate(error, url) from error
+    except sqlite3.Error as error:  # from outside the engine
+        raise _translate(exc.OperationalError("", None, error), url) from error
     except exc.TimeoutError as error:
         raise UnavailableError(f"all connections to {shown(url)} are in use", "try again in a moment") from error
     except OSError as error:
@@ -161,15 +178,19 @@ def shown(url: URL) -> str:
 
 def _translate(error: exc.DBAPIError, url: URL) -> VectorstoreError:
     reason, what = _reason(error, url), f"the database {shown(url)}"
-    if isinstance(error, exc.IntegrityError):
-        return ConflictError(f"another change came first ({reason})", "try again")
     if isinstance(error, exc.DataError):
         return InvalidInputError(f"{what} cannot keep a value ({reason})", "shorten it or remove unusual characters")
-    if getattr(error.orig, "sqlstate", None) == "42501":
+    if isinstance(error, exc.IntegrityError) or _state(error) in _LOST:
+        return ConflictError(f"another change came first ({reason})", "try again")
+    if _state(error) == "42501":
         return NotAllowedError(f"{what} does not allow this ({reason})", "ask its owner for the right to do it")
     if "not a database" in reason or "malformed" in reason:
         return IntegrityError(f"{what} is damaged or not an SQLite database ({reason})", "restore it from a backup")
     return UnavailableError(f"{what} cannot be used ({reason})", _hint(reason, url))
+
+
+def _state(error: exc.DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
 
 
 def _reason(error: exc.DBAPIError, url: URL) -> str:
