@@ -84,6 +84,13 @@ def test_other_words_about_the_same_vector_are_another_version(store: Store):
     assert store.save("love", vector, make_card(vector), labels={"topic": "love"}).version.number == 2
 
 
+def test_one_author_with_a_comma_is_not_two(store: Store):
+    vector = make_vector()
+    for number, authors in enumerate((["Ada, Grace"], ["Ada", "Grace"]), 1):
+        version = store.save("love", vector, make_card(vector), authors=authors).version
+        assert (version.number, version.authors) == (number, tuple(authors))
+
+
 def test_the_manifest_keeps_the_initial_words(store: Store, blobs_folder: Path):
     vector = make_vector()
     version = store.save(
@@ -102,7 +109,7 @@ def test_the_manifest_keeps_the_initial_words(store: Store, blobs_folder: Path):
         "org.opencontainers.image.ref.name": "default/love",
         "org.opencontainers.image.description": "Of weddings.\nAnd more.",
         "org.opencontainers.image.licenses": "CC-BY-4.0",
-        "org.opencontainers.image.authors": "Ada, Grace",
+        "vnd.steering-vectorstore.authors": '["Ada","Grace"]',
         "vnd.steering-vectorstore.labels": '{"lang":"en","topic":"love"}',
         "vnd.steering-vectorstore.presets": '{"late":{"coefficient":"0.1","layers":[3,3],"tokens":"generated"},'
         '"mild":{"coefficient":"1","layers":null,"tokens":null},'
@@ -176,6 +183,7 @@ def test_a_name_that_references_could_not_say_is_refused(store: Store, blobs_fol
         ({"license": "x\ny"}, "license .* control characters"),
         ({"authors": ["\x07"]}, "author .* control characters"),
         ({"authors": ["x"] * 101}, "101 authors"),
+        ({"authors": "Ada"}, "the authors are one text; give a list of names"),
         ({"presets": {"1": 2}}, "'1' is not a preset"),
         ({"presets": {"mild": "much"}}, "'much' is not a coefficient"),
     ],

@@ -115,6 +115,8 @@ def _check_recipe(data: memoryview) -> None:
 def _check_about(about: About, measured: Mapping[Place, Direction]) -> None:
     check_text("description", about.description, MAX_DESCRIPTION, lines=True)
     check_text("license", about.license)
+    if isinstance(about.authors, str):
+        raise InvalidInputError("the authors are one text", "give a list of names")
     if len(about.authors) > MAX_AUTHORS:
         raise InvalidInputError(f"{len(about.authors)} authors", f"name {MAX_AUTHORS} at most")
     for author in about.authors:
@@ -145,7 +147,7 @@ def _annotations(namespace: str, name: str, about: About) -> dict[str, str]:
         NAME_ANNOTATION: f"{namespace}/{name}",
         f"{_OCI}.description": about.description,
         f"{_OCI}.licenses": about.license,
-        f"{_OCI}.authors": ", ".join(about.authors),
+        f"{_OURS}.authors": _json(list(about.authors)),  # OCI's own is one text, in which names with commas would merge
         f"{_OURS}.labels": _json(dict(about.labels)),
         f"{_OURS}.presets": _json(presets),
         f"{_OURS}.parents": _json(list(about.parents)),
