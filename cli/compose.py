@@ -11,7 +11,6 @@ from vectorstore.canonical import Json
 from vectorstore.compose.report import Report, StepReport
 from vectorstore.errors import InvalidInputError
 from vectorstore.plan import Plan, PlanTerm
-from vectorstore.store import Store
 from vectorstore.store.version import Saved
 from vectorstore.vector import Place
 
@@ -41,18 +40,14 @@ def compose(library: Library, expression: str, name: str | None, *, force: bool,
     if about and name is None:
         raise InvalidInputError("labels, presets and the like belong to a saved recipe", "add --save NAME")
     with library.open() as store:
-        plan = vectorstore.compose.compose(store, expression, force=force)
-        saved = _save(store, name, expression, about) if name else None
+        recipe = vectorstore.compose.pin(store, expression)  # once: what is shown is what is saved
+        plan = vectorstore.compose.compose(store, recipe, force=force)
+        saved = store.save_recipe(name, recipe, **vars(about)) if name else None
     report = vectorstore.compose.report(plan)
     document = report.to_json() | {"terms": [_term_json(term) for term in plan.terms]}
     if saved:
         document |= {"saved": saved.version.to_json() | {"new": saved.created}}
     return Answer(document, [*plan_tables(plan, report), *_saved_text(saved)])
-
-
-def _save(store: Store, name: str, expression: str, about: About) -> Saved:
-    recipe = vectorstore.compose.pin(store, expression)
-    return store.save_recipe(name, recipe, **vars(about))
 
 
 def _saved_text(saved: Saved | None) -> list[str]:

@@ -76,7 +76,9 @@ def method_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--method", default="actadd", show_default=True, metavar="NAME", help="See `steer methods`.")
 @click.option("--site", type=click.Choice(SITES), default=SITES[0], show_default=True, help="Where in the layer.")
 @method_options
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For methods that draw at random.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="For methods that draw at random."
+)
 @click.option(
     "--store-dtype", type=click.Choice(list(DTYPES)), default="float32", show_default=True, help="Of the vector."
 )

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from vectorstore.canonical import check_text
 from vectorstore.compose import compose
 from vectorstore.compose.pins import located
 from vectorstore.errors import InvalidInputError
@@ -64,6 +65,7 @@ def generate(  # noqa: PLR0913 - options
     --seed repeats it.
     """
     prompt = _read(prompt)
+    check_text(system or "", "the system message")
     if system is not None and not chat:
         raise InvalidInputError("a system message belongs to a chat", "add --chat")
     with library.open() as store, notes() as said, progress(f"Loading {choice.reference}") as bar:
@@ -101,4 +103,4 @@ def _read(prompt: str) -> str:
     text = sys.stdin.read().rstrip("\n") if prompt == "-" else prompt
     if not text:
         raise InvalidInputError("the prompt is empty", "write a text to go on from")
-    return text
+    return check_text(text, "the prompt")

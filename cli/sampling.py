@@ -32,7 +32,7 @@ def sampling_options(function: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="Above 1, repeat less.",
     )
-    @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sampling.")
+    @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of the sampling.")
     @wraps(function)
     def with_sampling(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's values
         sampling = Sampling(**{name: kwargs.pop(name) for name in Sampling.__dataclass_fields__})

@@ -49,6 +49,21 @@ def strict_loads(data: bytes, what: str) -> Any:  # noqa: ANN401 - JSON is any o
     return value
 
 
+def check_text(text: str, what: str) -> str:
+    """Return `text` where it can be written as UTF-8.
+
+    Raises:
+        InvalidInputError: where it has lone surrogates, as bytes of another encoding become on the command line.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"{what} is not valid UTF-8 (at character {error.start + 1})", "write it in UTF-8"
+        ) from error
+    return text
+
+
 def digest(data: bytes | bytearray | memoryview) -> str:
     """Return `sha256:` and 64 hex digits."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vectorstore.canonical import Json, canonical_bytes, strict_loads
+from vectorstore.canonical import Json, canonical_bytes, check_text, strict_loads
 from vectorstore.errors import IntegrityError, InvalidInputError, NotFoundError
 
 
@@ -28,7 +28,8 @@ class ContrastPair:
         if not self.positive:
             raise InvalidInputError("the positive prompt is empty", "say what to steer towards, such as ' weddings'")
 
-        canonical_bytes(self.to_json())
+        check_text(self.positive, "the positive prompt")
+        check_text(self.negative, "the negative prompt")
 
     def to_json(self) -> Json:
         """Return one line's object."""

@@ -120,8 +120,11 @@ def plan_of(
         tokens: which tokens; where None, those of the card, else `prompt_front` for `[t, d]` and `all` for `[d]`.
 
     Raises:
-        InvalidInputError: for `r` where there is no R, or tokens that the directions' shape does not go with.
+        InvalidInputError: for `r` where there is no R, tokens that the directions' shape does not go with, or a card
+            with another operator than `add`.
     """
+    if card is not None:
+        check_adds(card, "the vector")
     number = Coefficient.parse(coefficient)
     by_position = any(direction.ndim == 2 for direction in vector.directions.values())  # noqa: PLR2004 - [t, d]
     chosen = tokens or (card.apply.tokens if card else "prompt_front" if by_position else "all")
@@ -137,6 +140,19 @@ def plan_of(
         tokens=chosen, factors=factors, directions=vector.directions, label="the vector", digest="", card=card
     )
     return Plan(sum_steps([term]), (term,) if factors else ())
+
+
+def check_adds(card: Card, label: str) -> None:
+    """Check that a vector is made to be added, the one operator that plans have so far.
+
+    Raises:
+        InvalidInputError: naming the operator.
+    """
+    if card.apply.operator != "add":
+        raise InvalidInputError(
+            f"{label} is made for the operator '{card.apply.operator}', which is not yet supported",
+            "use a vector that is added",
+        )
 
 
 def sum_steps(parts: Iterable[Part]) -> tuple[Step, ...]:

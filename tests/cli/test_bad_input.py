@@ -292,3 +292,14 @@ def test_the_error_document_says_what_the_line_says(love: Steer):
     assert done.err == f"error: {error['problem']}; {error['hint']}\n"
     assert (error["kind"], error["exit_code"]) == ("NotFoundError", 3)
     assert json.loads(love("compose", "love +", "--json").out)["error"]["column"] == 7
+
+
+def test_text_of_another_encoding_is_told(love: Steer, tiny: str):
+    generate = ("generate", "--model", tiny, "--steer", "love")
+    assert "the prompt is not valid UTF-8 (at character 3)" in love.fails(2, *generate, "hi\udcff")
+    assert "the system message is not valid UTF-8" in love.fails(2, *generate, "hi", "--chat", "--system", "\udcff")
+
+
+def test_a_seed_that_is_too_large_is_told(love: Steer, tiny: str):
+    words = ("generate", "hi", "--model", tiny, "--steer", "love", "--temperature", "1", "--seed", str(2**64))
+    assert "--seed" in love.fails(2, *words)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.builders import WIDTH, make_card, make_identity, make_vector
 from tests.compose.library import CALM, FRONT, HEAD, LOVE, MODEL, NARROW, SHORT, R
+from vectorstore.card import Apply
 from vectorstore.compose import compose, pin
 from vectorstore.errors import ExpressionError, InvalidInputError, MisfitError, NotFoundError, exit_code
 from vectorstore.expression import Expression
 from vectorstore.parser import parse
-from vectorstore.plan import Plan
+from vectorstore.plan import Plan, plan_of
 from vectorstore.store import Store
 from vectorstore.vector import Array, Place
 
@@ -252,3 +254,20 @@ def test_with_force_other_weights_of_one_shape_pass(own_library: Store):
     with pytest.raises(MisfitError):
         compose(own_library, "love@1", model=other)
     assert compose(own_library, "love@1", model=other, force=True).steps
+
+
+def test_a_vector_made_for_another_operator_is_never_added(own_library):
+    vector = make_vector(3, seed=9)
+    card = replace(make_card(vector, model=MODEL), apply=Apply("all", "ablate"))
+    own_library.save("removes", vector, card)
+    with pytest.raises(InvalidInputError, match="made for the operator 'ablate', which is not yet supported"):
+        compose(own_library, "2*removes")
+    with pytest.raises(InvalidInputError, match="'ablate'"):
+        plan_of(vector, card)
+
+
+def test_force_lets_a_bare_name_mean_its_newest_version_though_none_fits(library):
+    alien = make_identity(widths=MODEL.widths, architecture="OtherForCausalLM")
+    with pytest.raises(MisfitError):
+        compose(library, "love", model=alien)
+    assert compose(library, "love", model=alien, force=True).steps

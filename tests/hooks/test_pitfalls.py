@@ -8,6 +8,8 @@ from torch import nn
 
 from tests.hooks.probe import add_plan, direction_of, witness
 from tests.tiny_models import tiny_model
+from vectorstore.errors import InvalidInputError
+from vectorstore.hooks.hidden import _input_hook
 from vectorstore.hooks.record import record
 from vectorstore.hooks.steer import steer
 from vectorstore.models.layers import decoder_layers
@@ -62,6 +64,23 @@ def test_steering_needs_no_argument_that_only_some_layers_get(architecture):
     model = tiny_model(architecture)
     seen = witness(model, PRE, steer(model, add_plan(PRE, V)), lambda: model(IDS))
     assert torch.equal(seen.after[0], seen.before[0] + V)
+
+
+class ByName(nn.Module):
+    """A layer whose caller names every argument, as some models do."""
+
+    def forward(self, *, mask=None, hidden_states=None, x=None):
+        return hidden_states if x is None else x * (mask is not None)
+
+
+def test_hidden_states_may_come_by_name_too():
+    layer = ByName()
+    layer.register_forward_pre_hook(_input_hook(lambda hidden: hidden + V), with_kwargs=True)
+    zeros = torch.zeros(1, 2, 32)
+    assert torch.equal(layer(hidden_states=zeros), zeros + V)
+    assert torch.equal(layer(mask=torch.ones(1, 2, dtype=torch.long), x=zeros), zeros + V)
+    with pytest.raises(InvalidInputError, match="a ByName was called without hidden states"):
+        layer(mask=torch.ones(1, 2, dtype=torch.long))
 
 
 def test_naive_reading_of_cache_position_fails():

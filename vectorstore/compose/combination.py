@@ -1,4 +1,4 @@
-"""Combination: what a Vector expression comes to, symbolically: an exact weight for each stored direction."""
+"""Combination: what a Vector expression comes to, symbolically: an exact amount for each stored direction."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ ONE = Coefficient(Fraction(1))
 
 
 @dataclass(frozen=True)
-class Weight:
+class Amount:
     """`raw + r·R/norm`: both parts are exact, so that what cancels is nothing at all."""
 
     raw: Fraction = Fraction(0)
     r: Fraction = Fraction(0)
 
     @classmethod
-    def of(cls, coefficient: Coefficient) -> Weight:
-        """Return the weight of one coefficient."""
+    def of(cls, coefficient: Coefficient) -> Amount:
+        """Return the amount of one coefficient."""
         return cls(r=coefficient.number) if coefficient.unit == "r" else cls(raw=coefficient.number)
 
     def factor(self, card: Card, place: Place) -> Fraction:
@@ -45,13 +45,13 @@ class Weight:
         """Whether anything is left."""
         return bool(self.raw or self.r)
 
-    def __add__(self, other: Weight) -> Weight:
+    def __add__(self, other: Amount) -> Amount:
         """Add both parts."""
-        return Weight(self.raw + other.raw, self.r + other.r)
+        return Amount(self.raw + other.raw, self.r + other.r)
 
-    def __mul__(self, factor: Fraction) -> Weight:
+    def __mul__(self, factor: Fraction) -> Amount:
         """Scale both parts."""
-        return Weight(self.raw * factor, self.r * factor)
+        return Amount(self.raw * factor, self.r * factor)
 
 
 class Source(NamedTuple):
@@ -62,7 +62,7 @@ class Source(NamedTuple):
     place: Place
 
 
-Combination = Mapping[Source, Weight]
+Combination = Mapping[Source, Amount]
 Leaf = Callable[[Reference, Coefficient], Combination]
 
 
@@ -106,17 +106,17 @@ def vector_of(tree: Expression, text: str) -> Vector:
 
 
 def scaled(combination: Combination, factor: Fraction) -> Combination:
-    """Multiply every weight; a factor of zero leaves nothing."""
-    return {source: weight * factor for source, weight in combination.items()} if factor else {}
+    """Multiply every amount; a factor of zero leaves nothing."""
+    return {source: amount * factor for source, amount in combination.items()} if factor else {}
 
 
 def added(combinations: Iterable[Combination]) -> Combination:
-    """Add up; weights that come to zero are left out."""
-    total: dict[Source, Weight] = {}
+    """Add up; amounts that come to zero are left out."""
+    total: dict[Source, Amount] = {}
     for combination in combinations:
-        for source, weight in combination.items():
-            total[source] = total.get(source, Weight()) + weight
-    return {source: weight for source, weight in total.items() if weight}
+        for source, amount in combination.items():
+            total[source] = total.get(source, Amount()) + amount
+    return {source: amount for source, amount in total.items() if amount}
 
 
 def not_yet(node: Vector | Step, text: str) -> ExpressionError:

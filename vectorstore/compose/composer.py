@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from vectorstore.card import Card
 from vectorstore.coefficient import Coefficient
-from vectorstore.compose.combination import Combination, Source, Weight, combine, scaled, vector_of
+from vectorstore.compose.combination import Amount, Combination, Source, combine, scaled, vector_of
 from vectorstore.compose.pins import Pin, Pins, located, look_up, parsed, pinned
 from vectorstore.errors import InvalidInputError, MisfitError
 from vectorstore.expression import Expression, Program, Vector
 from vectorstore.identity import ModelIdentity
-from vectorstore.plan import Plan, PlanTerm, check_tokens, sum_steps
+from vectorstore.plan import Plan, PlanTerm, check_adds, check_tokens, sum_steps
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe
 from vectorstore.reference import Reference
@@ -33,7 +33,7 @@ def compose(
         store: where the references are looked up.
         expression: text, a tree, or a recipe, whose references are pinned already.
         model: the model it is for: a bare name then means its newest version that fits, and everything must fit.
-        force: let vectors of other weights, but the same shape, pass.
+        force: let vectors of other amounts, but the same shape, pass.
 
     Raises:
         ExpressionError: for what does not parse, does not go together or is not evaluated yet; names the column.
@@ -47,7 +47,7 @@ def compose(
         combination = composer.evaluate(text, *pinned(store, expression))
     else:
         text, tree = parsed(expression)
-        combination = composer.evaluate(text, tree, look_up(store, text, tree, model))
+        combination = composer.evaluate(text, tree, look_up(store, text, tree, model, force=force))
     composer.check_models(force=force)
     terms = composer.terms(combination)
     return Plan(sum_steps(terms), terms, text)
@@ -100,14 +100,14 @@ class _Composer:
 
     def terms(self, combination: Combination) -> tuple[PlanTerm, ...]:
         """Resolve units: one term for each version and kind of tokens, in order of appearance."""
-        uses: dict[tuple[str, Tokens], dict[Place, Weight]] = {}
-        for source, weight in combination.items():
-            uses.setdefault((source.digest, source.tokens), {})[source.place] = weight
-        return tuple(self._term(digest, tokens, weights) for (digest, tokens), weights in uses.items())
+        uses: dict[tuple[str, Tokens], dict[Place, Amount]] = {}
+        for source, amount in combination.items():
+            uses.setdefault((source.digest, source.tokens), {})[source.place] = amount
+        return tuple(self._term(digest, tokens, amounts) for (digest, tokens), amounts in uses.items())
 
-    def _term(self, digest: str, tokens: Tokens, weights: dict[Place, Weight]) -> PlanTerm:
+    def _term(self, digest: str, tokens: Tokens, amounts: dict[Place, Amount]) -> PlanTerm:
         used = self.used[digest]
-        factors = {place: weight.factor(used.card, place) for place, weight in weights.items()}
+        factors = {place: amount.factor(used.card, place) for place, amount in amounts.items()}
         return PlanTerm(
             label=used.label,
             digest=digest,
@@ -119,17 +119,18 @@ class _Composer:
 
     def _vector(self, pin: Pin, reference: Reference, coefficient: Coefficient, _whole: Vector) -> Combination:
         used = self._read(pin.version)
+        check_adds(used.card, used.label)
         preset = pin.term.preset or Preset(coefficient)
         layers = _layers(used.vector.layers, reference.layers, preset.layers)
         tokens = preset.tokens or used.card.apply.tokens
-        weight = Weight.of(preset.coefficient)
-        if not weight:
+        amount = Amount.of(preset.coefficient)
+        if not amount:
             return {}
         sources = [Source(pin.term.digest, tokens, place) for place in used.vector.places if place.layer in layers]
         for source in sources:
-            weight.factor(used.card, source.place)
+            amount.factor(used.card, source.place)
             _check_shape(used, source, reference.preset if preset.tokens else None)
-        return dict.fromkeys(sources, weight)
+        return dict.fromkeys(sources, amount)
 
     def _recipe(self, pin: Pin, reference: Reference, coefficient: Coefficient, whole: Vector) -> Combination:
         preset = pin.term.preset or Preset(coefficient)
@@ -145,7 +146,7 @@ class _Composer:
         layers = {source.place.layer for source in combination}
         if reference.layers and layers:
             wanted = _layers(sorted(layers), reference.layers, None)
-            combination = {source: weight for source, weight in combination.items() if source.place.layer in wanted}
+            combination = {source: amount for source, amount in combination.items() if source.place.layer in wanted}
         return scaled(combination, preset.coefficient.number)
 
     def _nested(self, version: Version) -> tuple[Expression, Combination]:

@@ -13,6 +13,7 @@ from vectorstore.errors import (
     ExpressionError,
     IntegrityError,
     InvalidInputError,
+    MisfitError,
     NotFoundError,
     pointer,
 )
@@ -56,8 +57,8 @@ def parsed(expression: str | Expression) -> tuple[str, Expression]:
     return text, parse(text)
 
 
-def look_up(store: Store, text: str, tree: Expression, model: ModelIdentity | None) -> Pins:
-    """Return what each reference means now.
+def look_up(store: Store, text: str, tree: Expression, model: ModelIdentity | None, *, force: bool = False) -> Pins:
+    """Return what each reference means now; with `force`, a bare name none of whose versions fits means the newest.
 
     Raises:
         ExpressionError: for what is not evaluated yet, before any name is looked up.
@@ -70,7 +71,7 @@ def look_up(store: Store, text: str, tree: Expression, model: ModelIdentity | No
     for reference in references(tree):
         name = reference.version_text
         with located(text, reference.column):
-            versions[name] = version = versions.get(name) or store.resolve(reference, model=model)
+            versions[name] = version = versions.get(name) or _resolve(store, reference, model, force=force)
             pins[reference.column] = Pin(_term(reference, version), version)
     return pins
 
@@ -105,6 +106,15 @@ def located(text: str, column: int) -> Iterator[None]:
         raise ExpressionError(error.problem, error.hint, column=column, text=text) from error
     except (NotFoundError, ConflictError) as error:
         raise type(error)(f"{pointer(text, column)}: {error.problem}", error.hint) from error
+
+
+def _resolve(store: Store, reference: Reference, model: ModelIdentity | None, *, force: bool) -> Version:
+    try:
+        return store.resolve(reference, model=model)
+    except MisfitError:
+        if not force:
+            raise
+        return store.resolve(reference)
 
 
 def _term(reference: Reference, version: Version) -> Term:

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vectorstore.errors import InvalidInputError
 from vectorstore.hooks.fit import check_fit
 from vectorstore.hooks.hidden import Transform, on_place
 from vectorstore.hooks.operators import get_operator
 from vectorstore.hooks.span import DecodeSpan, Span
 from vectorstore.hooks.tracker import Check, Tracker
+from vectorstore.models.identity import identify
 from vectorstore.plan import Plan, Step
 
 
@@ -42,14 +44,16 @@ def steer(
 
     Raises:
         MisfitError: when the plan does not fit the model.
-        InvalidInputError: for a site or operator the model cannot do; inside the block, for a prompt shorter than the
-            vector, or one that does not begin with BOS where the vector was computed so.
+        InvalidInputError: for a compiled model, or a site or operator the model cannot do; inside the block, for a
+            prompt shorter than the vector, or one that does not begin with BOS where the vector was computed so.
     """
+    if hasattr(model, "_orig_mod"):
+        raise InvalidInputError("a compiled model cannot be steered yet", "pass the model itself, before torch.compile")
     check_fit(model, plan, force=force)
     if not plan.steps:
         yield
         return
-    tracker = Tracker(model, prompt_length, _check(plan, truncate=truncate))
+    tracker = Tracker(model, prompt_length, _check(plan, _bos_ids(model, plan, force=force), truncate=truncate))
     with ExitStack() as stack:
         stack.enter_context(tracker.following())
         for place, steps in groupby(sorted(plan.steps, key=lambda step: step.place), key=lambda step: step.place):
@@ -89,6 +93,11 @@ class PlacedStep:
         if self._direction.device != hidden.device or self._direction.dtype != hidden.dtype:
             with torch.inference_mode(mode=False):
                 self._direction = self._direction.to(hidden.device, hidden.dtype)
+            if not bool(self._direction.isfinite().all()):
+                raise InvalidInputError(
+                    f"the direction at {self._step.place} is larger than {hidden.dtype} holds",
+                    "use a smaller coefficient, or load the model in float32",
+                )
         return self._direction
 
 
@@ -103,9 +112,14 @@ def _transform(tracker: Tracker, steps: list[PlacedStep]) -> Transform:
     return transform
 
 
-def _check(plan: Plan, *, truncate: bool) -> Check:
+def _bos_ids(model: nn.Module, plan: Plan, *, force: bool) -> set[int]:
+    """Return the ids that every prompt must begin with: the vectors' BOS, or where other models are forced, its own."""
+    identities = [identify(model)] if force and plan.terms else [term.card.model for term in plan.terms]
+    return {bos for identity in identities if (bos := identity.bos_token_id) is not None}
+
+
+def _check(plan: Plan, bos_ids: set[int], *, truncate: bool) -> Check:
     front = max((len(step.direction) for step in plan.steps if step.direction.ndim > 1), default=0)
-    bos_ids = {bos for term in plan.terms if (bos := term.card.model.bos_token_id) is not None}
 
     def check(span: Span, input_ids: Tensor | None) -> None:
         if front and not truncate:

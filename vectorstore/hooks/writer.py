@@ -43,12 +43,17 @@ class Sampling:
 
     def settings(self) -> dict[str, Any]:
         """Return what `generate` takes."""
-        chosen = {"do_sample": True, "temperature": self.temperature, "top_p": self.top_p}
-        return {
+        settings = {
             "max_new_tokens": self.max_new_tokens,
-            "repetition_penalty": self.repetition_penalty,
-            **(chosen if self.temperature else {"do_sample": False}),
+            "repetition_penalty": float(self.repetition_penalty),
+            "num_beams": 1,  # these three are not ours to choose, but the model's own settings may say otherwise
+            "no_repeat_ngram_size": 0,
+            "use_cache": True,
         }
+        if not self.temperature:
+            return settings | {"do_sample": False}
+        sampled = {"do_sample": True, "temperature": float(self.temperature), "top_p": float(self.top_p)}
+        return settings | sampled | {"top_k": 0, "min_p": None, "typical_p": 1.0}
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,9 @@ class Writer:
         inputs = encode(self.tokenizer, [prompt]).to(self.model.device)
         length = inputs["input_ids"].shape[1]
         self._check_length(length)
-        torch.manual_seed(self.sampling.seed)
-        with steer(self.model, plan, truncate=truncate, force=force) if plan else nullcontext():
+        steering = steer(self.model, plan, truncate=truncate, force=force) if plan else nullcontext()
+        with torch.random.fork_rng(), steering:
+            torch.manual_seed(self.sampling.seed)
             ids = self.model.generate(**inputs, **self.sampling.settings(), streamer=_Counter(self))  # type: ignore[operator]
         text = self.tokenizer.decode(ids[0, length:], skip_special_tokens=True)
         return str(text)
@@ -81,7 +87,7 @@ class Writer:
         if context is not None and length + self.sampling.max_new_tokens > context:
             raise InvalidInputError(
                 f"{length} tokens of prompt and {self.sampling.max_new_tokens} new ones exceed the model's {context}",
-                "shorten the prompt, or lower --max-new-tokens",
+                "shorten the prompt, or ask for fewer new tokens",
             )
 
 
