@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import platformdirs
@@ -49,9 +50,32 @@ def test_the_blobs_of_a_sqlite_file_are_beside_it(tmp_path: Path, name: str):
     assert settings.blobs_url == str(tmp_path / "blobs")
 
 
-def test_the_blobs_of_a_server_are_in_home():
-    settings = Settings.load("postgresql+psycopg://localhost/library", environment={"STEER_HOME": "/home/ada"})
-    assert settings.blobs_url == "/home/ada/blobs"
+def server_blobs(url: str) -> str:
+    return Settings.load(url, environment={"STEER_HOME": "/home/ada"}).blobs_url
+
+
+def test_the_blobs_of_a_database_on_a_server_have_a_folder_of_their_own_in_home():
+    urls = (
+        "postgresql+psycopg://localhost/library",
+        "postgresql+psycopg://localhost/other",
+        "postgresql+psycopg://localhost:5433/library",
+        "postgresql+psycopg://example.org/library",
+        "postgresql+psycopg:///library?host=/run/postgresql",
+        "sqlite:////home/ada/library.db",
+    )
+    folders = [server_blobs(url) for url in urls]
+    assert len(set(folders)) == len(urls)
+    assert re.fullmatch(r"/home/ada/blobs-library-[0-9a-f]{8}", folders[0])
+
+
+def test_one_database_on_a_server_has_one_folder_whoever_asks():
+    urls = ("localhost/library", "localhost:5432/library", "ada:se%2Fcret@localhost/library?connect_timeout=5")
+    assert len({server_blobs(f"postgresql://{url}") for url in urls}) == 1
+    assert server_blobs("postgresql:///library") == server_blobs("postgresql+psycopg://localhost/library")
+
+
+def test_a_database_of_any_name_has_a_folder_in_home():
+    assert Path(server_blobs("postgresql://localhost/..%2F..%2Fetc")).parent == Path("/home/ada")
 
 
 def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -70,7 +94,7 @@ def test_a_tilde_is_the_users_home(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_home_of_nobody_is_one_line():
-    with pytest.raises(InvalidInputError, match=r"'~nobody-has-this-name/x' is .*; write the whole path"):
+    with pytest.raises(InvalidInputError, match=r"'~nobody-has-this-name/x' is no path .*; write the whole path"):
         Settings.load(environment={"STEER_HOME": "~nobody-has-this-name/x"})
 
 

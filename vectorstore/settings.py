@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +12,25 @@ from urllib.parse import quote, unquote
 
 import platformdirs
 
+from vectorstore.canonical import canonical_bytes, digest
 from vectorstore.errors import InvalidInputError
 
 APP = "steering-vectorstore"
 KEYS = ("home", "database_url", "blobs_url", "cache")
+
+
+def absolute_path(text: str) -> Path:
+    """Return the absolute path; `~` is the user's home.
+
+    Raises:
+        InvalidInputError: for the home of nobody, and for what no system takes as a path.
+    """
+    if "\0" in text:
+        raise InvalidInputError(f"'{text[:60]}' is no path (it has a zero byte)", "write the whole path")
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise InvalidInputError(f"'{text[:60]}' is no path ({error})", "write the whole path") from error
 
 
 @dataclass(frozen=True)
@@ -24,7 +40,8 @@ class Settings:
     Attributes:
         home: folder of the default library.
         database_url: SQLAlchemy URL.
-        blobs_url: `file:///…`, or a plain folder; by default beside the SQLite file.
+        blobs_url: `file:///…`, or a plain folder; by default beside the SQLite file, or a folder
+            in `home` for each database of a server.
         cache: folder for what can be made again (converted demo weights).
     """
 
@@ -49,35 +66,46 @@ class Settings:
         """
         env = {key: value for key, value in (os.environ if environment is None else environment).items() if value}
         values = _config_file(env) | env
-        home = _path(values.get("STEER_HOME") or platformdirs.user_data_dir(APP))
+        home = absolute_path(values.get("STEER_HOME") or platformdirs.user_data_dir(APP))
         default = f"sqlite:///{quote(str(home / 'library.db'))}"
         chosen = database_url or values.get("STEER_DATABASE_URL") or default
         return cls(
             home=home,
             database_url=chosen,
-            blobs_url=blobs_url or values.get("STEER_BLOBS_URL") or str(_library_folder(chosen, home) / "blobs"),
-            cache=_path(values.get("STEER_CACHE") or platformdirs.user_cache_dir(APP)),
+            blobs_url=blobs_url or values.get("STEER_BLOBS_URL") or str(_default_blobs(chosen, home)),
+            cache=absolute_path(values.get("STEER_CACHE") or platformdirs.user_cache_dir(APP)),
         )
 
 
-def _library_folder(database_url: str, home: Path) -> Path:
-    """Return where blobs belong: beside the SQLite file, so that two libraries never share them by accident."""
+def _default_blobs(database_url: str, home: Path) -> Path:
+    """Return where the blobs of a database belong: no two libraries share a folder by accident."""
     scheme, _, file = database_url.partition(":///")
-    return _path(unquote(file.partition("?")[0])).parent if scheme.startswith("sqlite") and file else home
+    if scheme.startswith("sqlite"):
+        return (absolute_path(unquote(file.partition("?")[0])).parent if file else home) / "blobs"
+    return home / _server_folder(database_url)
 
 
-def _path(text: str) -> Path:
-    """Return the absolute path; `~` is the user's home."""
+def _server_folder(database_url: str) -> str:
+    """Return a folder's name for one database of one server: `blobs-team-1f0e5d7a`, whoever the user is."""
+    from sqlalchemy import exc, make_url  # noqa: PLC0415 - takes a while to import, and the cache needs no database
+
     try:
-        return Path(text).expanduser().absolute()
-    except RuntimeError as error:
-        raise InvalidInputError(f"cannot tell which folder '{text}' is ({error})", "write the whole path") from error
+        url = make_url(database_url)
+    except (exc.ArgumentError, ValueError):
+        return "blobs"  # of no library: whoever connects is told what is wrong with the URL
+    name = str(url.query.get("dbname") or url.database or url.username or "")
+    place = [
+        str(url.query.get("host") or url.host or "localhost"),
+        str(url.query.get("port") or url.port or 5432),
+        name,
+    ]
+    return f"blobs-{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:40]}-{digest(canonical_bytes(place))[7:15]}"
 
 
 def _config_file(env: Mapping[str, str]) -> dict[str, str]:
     """Return the settings of the config file, under the names they have in the environment."""
     chosen = env.get("STEER_CONFIG")
-    path = _path(chosen) if chosen else Path(platformdirs.user_config_dir(APP)) / "config.toml"
+    path = absolute_path(chosen) if chosen else Path(platformdirs.user_config_dir(APP)) / "config.toml"
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from vectorstore.canonical import digest
-from vectorstore.errors import IntegrityError
+from vectorstore.errors import IntegrityError, InvalidInputError, UnavailableError
 from vectorstore.store import Store
-from vectorstore.store.blobs import LocalBlobs
+from vectorstore.store.blobs import LocalBlobs, open_blobs
 
 
 @pytest.fixture
@@ -122,10 +122,61 @@ def test_delete_removes_once_and_does_not_mind_twice(blobs: LocalBlobs):
 
 
 def test_a_missing_blob_and_one_of_another_size_are_integrity_errors(blobs: LocalBlobs):
+    add(blobs, b"hate")
     with pytest.raises(IntegrityError, match="is missing"):
         blobs.open(digest(b"love"), 4)
     with pytest.raises(IntegrityError, match="has 4 bytes, not 5"):
         blobs.open(add(blobs, b"love"), 5)
+
+
+@pytest.mark.parametrize("root", ["absent", "file"])
+def test_a_folder_that_is_not_there_is_no_damage(tmp_path: Path, root: str):
+    (tmp_path / "file").touch()
+    blobs = LocalBlobs(tmp_path / root)
+    with pytest.raises(
+        UnavailableError, match=rf"no folder of blobs at {tmp_path}/{root}; mount it, or .* STEER_BLOBS_URL"
+    ):
+        blobs.open(digest(b"love"), 4)
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("/srv/blobs", "/srv/blobs"),
+        ("/srv/a:b", "/srv/a:b"),
+        ("file:///srv/my%20blobs", "/srv/my blobs"),
+        ("file://localhost/srv/blobs", "/srv/blobs"),
+        ("FILE:///srv/blobs", "/srv/blobs"),
+    ],
+)
+def test_a_path_and_a_file_url_name_a_folder(url: str, folder: str):
+    opened = open_blobs(url)
+    assert isinstance(opened, LocalBlobs)
+    assert opened.root == Path(folder)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file://blobs",
+        "file://relative/x",
+        "file:relative",
+        "file:/x",
+        "file://",
+        "file:///",
+        "file:///a?b",
+        "file:///a#b",
+    ],
+)
+def test_a_file_url_that_names_no_whole_path_is_refused(url: str):
+    with pytest.raises(InvalidInputError, match=r"names no folder; write file:///the/whole/path"):
+        open_blobs(url)
+
+
+@pytest.mark.parametrize("url", ["~nobody-has-this-name/x", "file:///a%00b"])
+def test_a_path_that_cannot_be_is_refused(url: str):
+    with pytest.raises(InvalidInputError, match="is no path"):
+        open_blobs(url)
 
 
 @pytest.mark.parametrize("name", ["sha256:../../etc/passwd", "sha256:ABC", "md5:0", ""])

@@ -14,7 +14,6 @@ import pytest
 from tests.builders import make_card, make_vector
 from tests.store.writers import run, save_on_a_full_disk
 from vectorstore.errors import InvalidInputError, UnavailableError, exit_code
-from vectorstore.settings import Settings
 from vectorstore.store import Store
 
 
@@ -95,13 +94,18 @@ def test_a_url_that_cannot_be_is_invalid_and_not_repeated(url: str):
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_file_in_the_home_of_nobody_is_invalid(tmp_path: Path):
+    with pytest.raises(InvalidInputError, match="is no path"):
+        Store.open("sqlite:///~nobody-has-this-name/library.db", blobs=str(tmp_path))
+
+
 def test_postgresql_without_its_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     assert "pip install 'steering-vectorstore[postgresql]'" in refused(Store.open, "postgresql://localhost/library")
 
 
 def test_blobs_elsewhere_are_not_yet_supported(tmp_path: Path):
-    with pytest.raises(InvalidInputError, match="blobs at 's3://' are not yet supported"):
+    with pytest.raises(InvalidInputError, match="blobs at 's3:' are not yet supported"):
         Store.open(f"sqlite:///{tmp_path}/library.db", blobs="s3://bucket/blobs")
     assert not list(tmp_path.glob("library*"))
 
@@ -116,7 +120,6 @@ def test_blobs_lie_beside_the_sqlite_file_by_default(tmp_path: Path):
     with Store.open(f"sqlite:///{tmp_path}/one/library.db") as store:
         save_love(store)
     assert len(list(tmp_path.glob("one/blobs/sha256/*/*"))) == 2
-    assert Settings.load("postgresql://host/db", environment={"STEER_HOME": "/home"}).blobs_url == "/home/blobs"
 
 
 @pytest.fixture

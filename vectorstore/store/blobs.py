@@ -9,20 +9,24 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from vectorstore.canonical import is_digest
-from vectorstore.errors import IntegrityError, InvalidInputError
+from vectorstore.errors import IntegrityError, InvalidInputError, UnavailableError
+from vectorstore.settings import absolute_path
 from vectorstore.store.engine import unavailable
 from vectorstore.store.folders import make_folder, sync_folder
 
 Check = Callable[[memoryview], object]
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_FILE = re.compile(r"(?i:file)://(?i:localhost)?(/[^?#]+)")
 _RESTORE = "restore it from a backup, or compute the vector again and save it"
 
 
@@ -118,11 +122,12 @@ class LocalBlobs:
 
         Raises:
             IntegrityError: when the file is not there, or has another size.
-            UnavailableError: when it cannot be read.
+            UnavailableError: when it cannot be read, or the whole folder of blobs is not there.
         """
         path = self._path(digest)
         with _disk():
             if not path.exists():
+                self._require_root()
                 raise IntegrityError(f"the blob {path} is missing", _RESTORE)
             present = path.stat().st_size
             if present != size or not size:
@@ -144,6 +149,13 @@ class LocalBlobs:
                 if is_digest(f"sha256:{path.name}"):
                     yield f"sha256:{path.name}"
 
+    def _require_root(self) -> None:
+        if not self.root.is_dir():
+            raise UnavailableError(
+                f"there is no folder of blobs at {self.root}",
+                "mount it, or say where the blobs are with STEER_BLOBS_URL (or --blobs)",
+            )
+
     def _path(self, digest: str) -> Path:
         if not is_digest(digest):
             raise IntegrityError(f"'{digest[:80]}' is not a digest", "digests are sha256: and 64 hex digits")
@@ -155,14 +167,17 @@ def open_blobs(url: str) -> Blobs:
     """Return the blobs at `url`: `file:///folder`, or a plain path.
 
     Raises:
-        InvalidInputError: for any other kind of URL.
+        InvalidInputError: for any other kind of URL, and for one that does not name a whole path.
     """
-    scheme, separator, _ = url.partition("://")
-    if not separator:
-        return LocalBlobs(Path(url).expanduser().absolute())
-    if scheme != "file":
-        raise InvalidInputError(f"blobs at '{scheme[:40]}://' are not yet supported", "give a folder")
-    return LocalBlobs(Path(unquote(urlsplit(url).path)))
+    scheme = _SCHEME.match(url)
+    if scheme is None:
+        return LocalBlobs(absolute_path(url))
+    if scheme[1].lower() != "file":
+        raise InvalidInputError(f"blobs at '{scheme[0][:40]}' are not yet supported", "give a folder")
+    file = _FILE.fullmatch(url)
+    if file is None:
+        raise InvalidInputError(f"'{url[:60]}' names no folder", "write file:///the/whole/path, or the path alone")
+    return LocalBlobs(absolute_path(unquote(file[1])))
 
 
 def _write(path: Path, chunks: Iterable[bytes], check: Check | None) -> tuple[str, int]:

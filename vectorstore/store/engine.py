@@ -22,6 +22,7 @@ from vectorstore.errors import (
     UnavailableError,
     VectorstoreError,
 )
+from vectorstore.settings import absolute_path
 
 WAIT_SECONDS = 60
 CONNECT_SECONDS = 10
@@ -49,7 +50,7 @@ def read_url(text: str) -> URL:
         raise InvalidInputError(f"databases of kind '{backend[:40]}' are not supported", _SHAPES)
     if not url.database or url.database == ":memory:" or url.query:
         raise InvalidInputError("an SQLite library needs a file, and takes no options in its URL", _SHAPES)
-    return url.set(drivername="sqlite", database=str(Path(url.database).expanduser().absolute()))
+    return url.set(drivername="sqlite", database=str(absolute_path(url.database)))
 
 
 def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
