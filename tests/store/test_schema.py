@@ -37,7 +37,17 @@ def test_the_classes_describe_exactly_what_the_migrations_make(library_url: str)
 
 def test_a_table_changed_by_hand_is_noticed(library_url: str):
     execute(library_url, "ALTER TABLE labels ADD COLUMN colour VARCHAR(10)")
-    with pytest.raises(SchemaError, match=r"changed by hand.*colour"):
+    with pytest.raises(SchemaError, match=r"changed by hand \(to mend: remove_column labels colour\); restore"):
+        check(library_url)
+
+
+def test_a_lost_table_and_an_altered_column_are_noticed(library_url: str, backend: str):
+    if backend == "sqlite":
+        execute(library_url, "DROP TABLE lineage")
+    else:
+        execute(library_url, "ALTER TABLE labels ALTER COLUMN value DROP NOT NULL")
+    said = "add_table lineage" if backend == "sqlite" else "modify_nullable labels value"
+    with pytest.raises(SchemaError, match=rf"changed by hand \(to mend: {said}"):
         check(library_url)
 
 
@@ -114,6 +124,28 @@ def test_another_programs_migrations_are_not_taken_for_ours(empty_url: str):
     execute(empty_url, "CREATE TABLE alembic_version (version_num VARCHAR(32))", "CREATE TABLE users (id INTEGER)")
     with pytest.raises(ConflictError, match="holds other tables"):
         Store.open(empty_url)
+
+
+def test_a_revision_without_tables_is_not_ours(empty_url: str):
+    execute(
+        empty_url,
+        "CREATE TABLE alembic_version (version_num VARCHAR(32))",
+        "INSERT INTO alembic_version VALUES ('8c2d')",
+    )
+    for action in (Store.open, upgrade, check, current):
+        with pytest.raises(ConflictError, match=r"holds other tables \(schema 8c2d\)"):
+            action(empty_url)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [("DELETE FROM alembic_version", "names 0 schemas"), ("INSERT INTO alembic_version VALUES ('0002')", "names 2")],
+)
+def test_tables_without_one_revision_are_refused(library_url: str, change: str, said: str):
+    execute(library_url, change)
+    for action in (Store.open, upgrade, check, current):
+        with pytest.raises(SchemaError, match=f"{said}.*; restore the database"):
+            action(library_url)
 
 
 def test_an_unknown_revision_is_refused(library_url: str):
