@@ -123,7 +123,7 @@ def test_an_empty_positive_points_nowhere():
         ContrastPair("", "b")
 
 
-@pytest.mark.parametrize("texts", [("\udcff", "b"), ("a", "\ud800")])
-def test_text_that_the_shell_could_not_decode_is_refused(texts: tuple[str, str]):
-    with pytest.raises(InvalidInputError, match="surrogates not allowed"):
+@pytest.mark.parametrize(("side", "texts"), [("positive", ("\udcff", "b")), ("negative", ("a", "\ud800"))])
+def test_text_that_the_shell_could_not_decode_is_refused(side: str, texts: tuple[str, str]):
+    with pytest.raises(InvalidInputError, match=rf"the {side} prompt is not valid UTF-8 \(at character 1\)"):
         ContrastPair(*texts)
