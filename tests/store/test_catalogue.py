@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from itertools import product
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
+from sqlalchemy import create_engine, event
+from sqlalchemy import text as sql
 from sqlalchemy.engine import Engine
 
 from tests.builders import make_card, make_identity, make_vector
-from vectorstore.errors import InvalidInputError, NotFoundError
+from vectorstore.errors import IntegrityError, InvalidInputError, NotFoundError
 from vectorstore.store import Store
 from vectorstore.store.version import Page
 
@@ -133,6 +135,46 @@ def test_a_page_that_moves_while_it_is_read_repeats_nothing(store: Store):
     assert names(store.list(limit=2, after=first.cursor)) == ["love1@1"]
 
 
+def test_many_labels_can_be_looked_for_and_too_many_are_refused(store: Store):
+    labels = {f"key{number}": "x" for number in range(17)}
+    save(store, "love", labels=labels)
+    labels.popitem()
+    assert names(store.list(labels=labels)) == ["love@1"]
+    with pytest.raises(InvalidInputError, match="17 labels to look for; 16 are allowed"):
+        store.list(labels={**labels, "key16": "x"})
+
+
+DAMAGE = (
+    "UPDATE presets SET coefficient = 'much'",
+    "UPDATE presets SET coefficient = '1/0'",
+    "UPDATE version_sites SET site = 'elbow'",
+    "UPDATE versions SET authors = '7'",
+    "UPDATE versions SET model = '[]'",
+)
+DAMAGE_OF_SQLITE = ("UPDATE versions SET model = '{'", "UPDATE versions SET created_at = 'zzz'")
+
+
+@pytest.mark.parametrize(
+    ("backend", "change"),
+    [*product(("sqlite", "postgresql"), DAMAGE), *product(("sqlite",), DAMAGE_OF_SQLITE)],
+)
+def test_a_damaged_row_is_told(store: Store, library_url: str, change: str):
+    save(store, "love", presets={"mild": 1})
+    engine = create_engine(library_url)
+    with engine.begin() as connection:
+        connection.execute(sql(change))
+    engine.dispose()
+    look: list[Callable[[], object]] = [
+        lambda: store.resolve("love"),
+        store.list,
+        lambda: store.history("love"),
+        lambda: store.set_label("love", "topic", "love"),
+    ]
+    for action in look:
+        with pytest.raises(IntegrityError, match=r"restore|get the file again"):
+            action()
+
+
 @pytest.mark.parametrize(
     "bounds", [{"limit": 0}, {"limit": 1001}, {"after": "x"}, {"after": "-1"}, {"after": "9" * 40}]
 )
@@ -141,8 +183,11 @@ def test_a_limit_or_cursor_that_cannot_be_is_refused(store: Store, bounds: dict)
         store.list(**bounds)
 
 
+NAMESPACES = tuple({"namespace": text} for text in ("\x00", "\udcff", "x" * 20_000, ""))
+
+
 def test_filters_with_impossible_texts_are_refused_not_broken(store: Store):
-    for wanted in ({"model": "\x00"}, {"method": "\ud800"}, {"labels": {"a": "\x00"}}, {"kind": "x"}):
+    for wanted in ({"model": "\x00"}, {"method": "\ud800"}, {"labels": {"a": "\x00"}}, {"kind": "x"}, *NAMESPACES):
         with pytest.raises(InvalidInputError):
             store.list(**wanted)
 

@@ -168,3 +168,10 @@ class TestEvents:
             session.execute(tamper)
         with two._database.read() as session, pytest.raises(IntegrityError, match=r"missing|altered"):
             verify(session, "default")
+
+
+def test_a_users_name_in_another_encoding_stops_no_change(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOGNAME", "J\udcf6rg")
+    store.save("love", make_vector(), make_card(make_vector()))
+    with store._database.read() as session:
+        assert session.scalar(select(EventRow.actor)) == "J?rg"

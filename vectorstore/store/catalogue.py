@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session, aliased, contains_eager, selectinload
 
 from vectorstore.errors import InvalidInputError
+from vectorstore.reference import check_name
 from vectorstore.store import search
 from vectorstore.store.lookup import artifact, namespace_id
-from vectorstore.store.rows import to_version
+from vectorstore.store.rows import to_version, undamaged
 from vectorstore.store.schema import ArtifactRow, LabelRow, VersionRow
 from vectorstore.store.texts import check_text
 from vectorstore.store.version import Page, Version
 
 MAX_LIMIT = 1000
+MAX_LABELS = 16  # each is a join, and SQLite makes 64 at most
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def whole() -> Select[VersionRow]:
 
 def load(session: Session, version_id: int) -> Version:
     """Return one version by its row."""
-    return to_version(session.scalars(whole().where(VersionRow.id == version_id)).one())
+    with undamaged():
+        return to_version(session.scalars(whole().where(VersionRow.id == version_id)).one())
 
 
 def make_findable(session: Session, version_id: int) -> None:
@@ -80,22 +83,24 @@ def newest_first(session: Session, wanted: Filter, limit: int, after: str | None
         NotFoundError: for an unknown namespace.
     """
     statement = _where(session, whole().where(VersionRow.newest), wanted)
-    statement, key = _with_labels(statement, wanted.labels.items())
+    statement, key = _with_labels(statement, wanted.labels)
     if wanted.text:
         narrowed = search.narrow(session, statement, wanted.text)
         if narrowed is None:
             return Page((), None)
         statement, key = narrowed
-    rows = _page(session, statement, key, limit, after)
-    return Page(tuple(map(to_version, rows[:limit])), str(rows[limit - 1].id) if len(rows) > limit else None)
+    with undamaged():
+        rows = _page(session, statement, key, limit, after)
+        return Page(tuple(map(to_version, rows[:limit])), str(rows[limit - 1].id) if len(rows) > limit else None)
 
 
 def history(session: Session, namespace: str, name: str, limit: int, after: str | None) -> Page:
     """Return a page of all versions of a name, newest first, also those that are yanked."""
     row = artifact(session, namespace, name)
     statement = whole().where(VersionRow.artifact_id == row.id)
-    rows = _page(session, statement, VersionRow.number.expression, limit, after)
-    return Page(tuple(map(to_version, rows[:limit])), str(rows[limit - 1].number) if len(rows) > limit else None)
+    with undamaged():
+        rows = _page(session, statement, VersionRow.number.expression, limit, after)
+        return Page(tuple(map(to_version, rows[:limit])), str(rows[limit - 1].number) if len(rows) > limit else None)
 
 
 def _page(
@@ -117,7 +122,8 @@ def _page(
 
 def _where(session: Session, statement: Select[VersionRow], wanted: Filter) -> Select[VersionRow]:
     if wanted.namespace is not None:
-        statement = statement.where(VersionRow.namespace_id == namespace_id(session, wanted.namespace))
+        namespace = namespace_id(session, check_name(wanted.namespace, "namespace"))
+        statement = statement.where(VersionRow.namespace_id == namespace)
     if wanted.model is not None:
         statement = statement.where(VersionRow.model_reference == check_text("model", wanted.model))
     if wanted.method is not None:
@@ -132,14 +138,16 @@ def _where(session: Session, statement: Select[VersionRow], wanted: Filter) -> S
 
 
 def _with_labels(
-    statement: Select[VersionRow], labels: Iterable[tuple[str, str]]
+    statement: Select[VersionRow], labels: Mapping[str, str]
 ) -> tuple[Select[VersionRow], ColumnElement[int]]:
     """Keep the versions with all labels; also return the column to order and page by.
 
     That is the last label's, where there is one: its index has the versions in order, so nothing need be sorted.
     """
     column: ColumnElement[int] = VersionRow.id.expression
-    for key, value in labels:
+    if len(labels) > MAX_LABELS:
+        raise InvalidInputError(f"{len(labels)} labels to look for", f"{MAX_LABELS} are allowed")
+    for key, value in labels.items():
         label = aliased(LabelRow)
         statement = statement.join(label, label.version_id == VersionRow.id).where(
             label.key == check_text("label", key), label.value == check_text("label", value)

@@ -13,7 +13,7 @@ from vectorstore.errors import InvalidInputError, NotFoundError
 from vectorstore.preset import Preset
 from vectorstore.reference import check_name
 from vectorstore.store.presets import check_preset
-from vectorstore.store.rows import preset_row
+from vectorstore.store.rows import preset_row, undamaged
 from vectorstore.store.schema import AliasRow, ArtifactRow, LabelRow, PresetRow, VersionRow
 from vectorstore.store.texts import MAX_DESCRIPTION, check_label, check_text
 from vectorstore.store.version import Version
@@ -32,7 +32,8 @@ def locked(session: Session, version_id: int) -> VersionRow:
     """Return the row of a version with its name locked, so that changes of one name come one after another."""
     of_name = select(ArtifactRow).join(VersionRow).where(VersionRow.id == version_id)
     session.scalars(of_name.with_for_update(key_share=True, of=ArtifactRow)).one()
-    return session.get_one(VersionRow, version_id, populate_existing=True)
+    with undamaged():
+        return session.get_one(VersionRow, version_id, populate_existing=True)
 
 
 def set_alias(session: Session, row: VersionRow, version: Version, alias: str) -> Change | None:

@@ -7,8 +7,9 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
@@ -23,6 +24,9 @@ from vectorstore.errors import (
     VectorstoreError,
 )
 from vectorstore.settings import absolute_path
+
+if TYPE_CHECKING:
+    import psycopg
 
 WAIT_SECONDS = 60
 CONNECT_SECONDS = 10
@@ -66,13 +70,14 @@ def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
         engine = create_engine(
             url,
             pool_pre_ping=True,
-            connect_args=patience,
+            connect_args={"client_encoding": "utf8"} | patience,
             isolation_level="READ COMMITTED",  # what the locks rely on, whatever the server's default is
         )
     except ModuleNotFoundError as error:
         raise UnavailableError(
             f"PostgreSQL needs the package {error.name}", "type: pip install 'steering-vectorstore[postgresql]'"
         ) from error
+    event.listen(engine, "connect", partial(_require_utf8, url))
     event.listen(engine, "begin", _begin_postgresql)
     return engine
 
@@ -126,6 +131,14 @@ def _run_pragma(connection: sqlite3.Connection, pragma: str) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def _require_utf8(url: URL, connection: psycopg.Connection, _record: object) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise InvalidInputError(
+            f"the database {shown(url)} keeps texts as {encoding}", "make one with ENCODING 'UTF8', and give its URL"
+        )
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -185,6 +198,10 @@ def _translate(error: exc.DBAPIError, url: URL) -> VectorstoreError:
         return ConflictError(f"another change came first ({reason})", "try again")
     if _state(error) == "42501":
         return NotAllowedError(f"{what} does not allow this ({reason})", "ask its owner for the right to do it")
+    if isinstance(error, exc.ProgrammingError) and url.query and _state(error) is None:  # refused before connecting
+        return InvalidInputError(
+            f"the options of {what} cannot be used ({reason})", "mend what follows the ? in its URL"
+        )
     if "not a database" in reason or "malformed" in reason:
         return IntegrityError(f"{what} is damaged or not an SQLite database ({reason})", "restore it from a backup")
     return UnavailableError(f"{what} cannot be used ({reason})", _hint(reason, url))
@@ -205,6 +222,8 @@ def _reason(error: exc.DBAPIError, url: URL) -> str:
 def _hint(reason: str, url: URL) -> str:
     if "locked" in reason or "lock timeout" in reason:
         return "another program is writing; try again when it is done"
+    if "read-only" in reason:
+        return "it can only be read: use the server's primary, or another database"
     if url.get_backend_name() == "sqlite":
         return "check its folder's permissions and free space"
     return "check that it is running, and the URL in STEER_DATABASE_URL"

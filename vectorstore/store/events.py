@@ -21,7 +21,7 @@ from vectorstore.store.schema import EventRow, NamespaceRow
 def actor() -> str:
     """Return who is at work: `$LOGNAME`, `$USER`, or the operating system's name for the user."""
     try:
-        return getpass.getuser()[:255]
+        return getpass.getuser().encode("utf-8", "replace").decode()[:255]
     except (OSError, KeyError):
         return "unknown"
 

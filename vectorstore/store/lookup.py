@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from vectorstore.errors import ConflictError, InvalidInputError, MisfitError, NotFoundError
 from vectorstore.identity import ModelIdentity
 from vectorstore.reference import DEFAULT_NAMESPACE, Reference
-from vectorstore.store.rows import to_model
+from vectorstore.store.rows import to_model, undamaged
 from vectorstore.store.schema import AliasRow, ArtifactRow, NamespaceRow, VersionRow
 
 NEIGHBOURS = 500
@@ -127,12 +127,13 @@ def _fitting(session: Session, row: ArtifactRow, reference: Reference, model: Mo
     )
     usable = select(VersionRow).where(VersionRow.artifact_id == row.id, VersionRow.yanked_at.is_(None))
     candidates = usable.where(or_(VersionRow.fingerprint == model.fingerprint, alike))
-    for candidate in session.scalars(candidates.order_by(VersionRow.number.desc())):
-        made_on = to_model(candidate)
-        if made_on is not None and made_on.fit(model) != "mismatch":
-            return candidate.id
-    rows = session.scalars(usable.where(VersionRow.id != newest).order_by(VersionRow.number.desc()).limit(SHOWN))
-    models = [to_model(found) for found in (session.get_one(VersionRow, newest), *rows)]
+    with undamaged():
+        for candidate in session.scalars(candidates.order_by(VersionRow.number.desc())):
+            made_on = to_model(candidate)
+            if made_on is not None and made_on.fit(model) != "mismatch":
+                return candidate.id
+        rows = session.scalars(usable.where(VersionRow.id != newest).order_by(VersionRow.number.desc()).limit(SHOWN))
+        models = [to_model(found) for found in (session.get_one(VersionRow, newest), *rows)]
     known = dict.fromkeys(f"{made_on.describe()}" for made_on in models if made_on)
     raise MisfitError(
         f"no version of {_name(reference)} fits {model.describe()}",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from types import MappingProxyType
 
 from vectorstore.card import Card
 from vectorstore.coefficient import Coefficient, number_text
+from vectorstore.errors import IntegrityError
 from vectorstore.fields import Fields
 from vectorstore.identity import ModelIdentity
 from vectorstore.manifest import BlobEntry
@@ -14,6 +17,21 @@ from vectorstore.preset import Preset
 from vectorstore.store.schema import PresetRow, VersionRow, VersionSiteRow
 from vectorstore.store.version import Direction, Version
 from vectorstore.vector import SITES, Place, SteeringVector
+
+
+@contextmanager
+def undamaged() -> Iterator[None]:
+    """Say of values that no row of ours has, whether the driver or we fail to read them, that they are damaged.
+
+    Raises:
+        IntegrityError: for such a value.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise IntegrityError(
+            f"a row of the library is damaged ({error})", "restore the database from a backup"
+        ) from error
 
 
 def to_version(row: VersionRow) -> Version:
