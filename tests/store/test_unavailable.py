@@ -7,13 +7,14 @@ import shutil
 import socket
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.builders import make_card, make_vector
 from tests.store.writers import run, save_on_a_full_disk
-from vectorstore.errors import InvalidInputError, UnavailableError, exit_code
+from vectorstore.errors import IntegrityError, InvalidInputError, UnavailableError, exit_code
 from vectorstore.store import Store
 
 
@@ -145,6 +146,31 @@ def test_a_read_only_library_can_be_listed_and_read_but_not_changed(read_only: s
         refused(store.set_alias, "love", "prod")
         assert store.list(text="love").versions[0].aliases == ()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def add_label(url: str, key: str) -> None:
+    """Label the vector as a program does that may write here."""
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as other, other:
+        other.execute("INSERT INTO labels (version_id, key, value) VALUES (1, ?, 'x')", (key,))
+
+
+def test_a_read_only_library_shows_what_others_write(read_only: str):
+    with Store.open(read_only) as store:
+        for number in range(3):
+            add_label(read_only, f"key{number}")
+            assert len(store.resolve("love").labels) == number + 1
+
+
+def test_what_is_written_while_a_read_only_library_is_read_does_not_pass_as_read(read_only: str):
+    with Store.open(read_only) as store:
+        with pytest.raises(UnavailableError, match=r"another program is writing .*; try again"):
+            with store._database.read():
+                add_label(read_only, "topic")
+        with pytest.raises(UnavailableError, match=r"another program is writing .*; try again"):
+            with store._database.read():
+                add_label(read_only, "other")
+                raise IntegrityError("malformed")
+        assert set(store.resolve("love").labels) == {"topic", "other"}
 
 
 def test_a_database_that_another_program_keeps_locked_is_waited_for_then_unavailable(

@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, inspect, text
 from sqlalchemy.orm import Session
 
 from vectorstore.errors import ConflictError, InvalidInputError, NotFoundError, SchemaError
-from vectorstore.store.engine import WRITE, keep_log, make_engine, read_url, shown, translated
+from vectorstore.store.engine import WRITE, keep_log, make_engine, read_url, shown, steady, translated
 from vectorstore.store.folders import make_folder
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Give a session that sees one moment, and writes nothing."""
-        with translated(self.url), Session(self._reader) as session, session.begin():
+        with steady(self.url), translated(self.url), Session(self._reader) as session, session.begin():
             yield session
 
     @contextmanager

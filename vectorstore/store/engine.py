@@ -99,7 +99,10 @@ def sqlite_writable(url: URL) -> bool:
 def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
     writable = sqlite_writable(url)
     pragmas = (*(_PRAGMAS if writable else _PRAGMAS[:1]), f"foreign_keys={'ON' if foreign_keys else 'OFF'}")
-    engine = create_engine(url if writable else _read_only(url), poolclass=None if foreign_keys else NullPool)
+    if writable:
+        engine = create_engine(url, poolclass=None if foreign_keys else NullPool)
+    else:  # no pool: a connection without locks must not outlive what it was opened on
+        engine = create_engine(url, poolclass=NullPool, creator=partial(_connect_read_only, Path(url.database or "")))
 
     def connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # the begin event below decides how transactions start
@@ -111,12 +114,37 @@ def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
     return engine
 
 
-def _read_only(url: URL) -> URL:
-    path = Path(url.database or "")
+def _connect_read_only(path: Path) -> sqlite3.Connection:
     log = path.with_name(f"{path.name}-wal")
     # Without a log the file is complete; immutable lets SQLite read it where it can make no shared-memory file.
-    complete = {} if log.exists() and log.stat().st_size else {"immutable": "1"}
-    return URL.create("sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"} | complete)
+    complete = "" if log.exists() and log.stat().st_size else "&immutable=1"
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro{complete}", uri=True)
+
+
+@contextmanager
+def steady(url: URL) -> Iterator[None]:
+    """Let nothing count that was read without locks from a file while another program wrote it.
+
+    Raises:
+        UnavailableError: when the file has changed since.
+    """
+    before, trouble = _stamp(url), None
+    try:
+        yield
+    except VectorstoreError as error:
+        trouble = error
+    if _stamp(url) != before:
+        raise UnavailableError(f"another program is writing {shown(url)}", "try again in a moment") from trouble
+    if trouble is not None:
+        raise trouble
+
+
+def _stamp(url: URL) -> tuple[int, int] | None:
+    """Return time and size of a file that is read without locks; None where a database sees to it itself."""
+    path = Path(url.database or "")
+    if url.get_backend_name() != "sqlite" or sqlite_writable(url) or not path.exists():
+        return None
+    return path.stat().st_mtime_ns, path.stat().st_size
 
 
 def _run_pragma(connection: sqlite3.Connection, pragma: str) -> None:
