@@ -23,7 +23,7 @@ def alias() -> None:
 @library_options
 def set_alias(library: Library, reference: str, name: str) -> Answer:
     """Let ALIAS mean the version REF; it moves there if it meant another."""
-    with library.open() as store:
+    with library.look() as store:
         version = store.set_alias(reference, name)
     return Answer(version.to_json(), [f"@{name} is {version.reference}"])
 
@@ -34,6 +34,6 @@ def set_alias(library: Library, reference: str, name: str) -> Answer:
 @library_options
 def remove_alias(library: Library, reference: str, name: str) -> Answer:
     """Remove ALIAS from NAME, whatever version it means."""
-    with library.open() as store:
+    with library.look() as store:
         version = store.remove_alias(reference, name)
     return Answer(version.to_json(), [f"@{name} no longer means {version.reference}"])

@@ -44,7 +44,7 @@ def list_versions(  # noqa: PLR0913 - options
 
     With NAMESPACE, only those in it. Newest first.
     """
-    with library.open() as store:
+    with library.look() as store:
         page = store.list(
             namespace,
             labels=mapping(labels, "label"),
@@ -70,7 +70,7 @@ def history(library: Library, name: str, limit: int, after: str | None) -> Answe
 
     Newest first, those that were yanked too.
     """
-    with library.open() as store:
+    with library.look() as store:
         return _answer(store.history(name, limit=limit, after=after), "there are no older ones")
 
 
@@ -78,8 +78,11 @@ def _recorded(model: str | None) -> str | None:
     """Return a model's reference as cards keep it: a folder's own name, a hub id without its revision."""
     if model is None:
         return None
-    path = Path(model).expanduser()
-    return path.resolve().name if path.exists() else model.partition("@")[0]
+    try:
+        path = Path(model).expanduser()
+        return path.resolve().name if path.exists() else model.partition("@")[0]
+    except (OSError, RuntimeError, ValueError):  # no path at all: too long, of nobody's home, with a zero byte
+        return model
 
 
 def _answer(page: Page, empty: str) -> Answer:

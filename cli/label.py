@@ -25,7 +25,7 @@ def label() -> None:
 @library_options
 def set_label(library: Library, reference: str, pair: tuple[str, str]) -> Answer:
     """Label the version REF, or change a label's value."""
-    with library.open() as store:
+    with library.look() as store:
         version = store.set_label(reference, *pair)
     return Answer(version.to_json(), [f"{version.reference} has {labels_text(version)}"])
 
@@ -36,6 +36,6 @@ def set_label(library: Library, reference: str, pair: tuple[str, str]) -> Answer
 @library_options
 def remove_label(library: Library, reference: str, key: str) -> Answer:
     """Remove a label from the version REF."""
-    with library.open() as store:
+    with library.look() as store:
         version = store.remove_label(reference, key)
     return Answer(version.to_json(), [f"{version.reference} has {labels_text(version) or 'no labels'}"])

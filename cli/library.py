@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from vectorstore.errors import InvalidInputError
 from vectorstore.settings import Settings
 from vectorstore.store import Store
 
@@ -34,6 +35,10 @@ class Library:
         """Open it; an empty one is made."""
         return Store.open(self.database, blobs=self.blobs)
 
+    def look(self) -> Store:
+        """Open it for what makes nothing new: one that was named has to be there; the default one is made."""
+        return Store.open(self.database, blobs=self.blobs, create=not self.settings.names_database)
+
 
 def library_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--database` and `--blobs`; the function gets a `library`."""
@@ -42,6 +47,9 @@ def library_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--blobs", metavar="URL", help="Folder or URL of its blobs.")
     @wraps(function)
     def with_library(*args: Any, database: str | None, blobs: str | None, **kwargs: Any) -> Any:  # noqa: ANN401
+        for option, value in (("--database", database), ("--blobs", blobs)):
+            if value == "":
+                raise InvalidInputError(f"{option} is empty", "give a URL, or leave the option out")
         return function(*args, library=Library(database, blobs), **kwargs)
 
     return with_library

@@ -45,7 +45,7 @@ def set_preset(
     if layers and layers[0] < 0:
         raise InvalidInputError(f"a preset on layer {layers[0]}", "count its layers from 0")
     name, coefficient = named
-    with library.open() as store:
+    with library.look() as store:
         version = store.set_preset(reference, name, replace(coefficient, layers=layers, tokens=tokens))
     return Answer(version.to_json(), [f"{version.reference} has {presets_text(version)}"])
 
@@ -56,6 +56,6 @@ def set_preset(
 @library_options
 def remove_preset(library: Library, reference: str, name: str) -> Answer:
     """Remove a preset from the version REF."""
-    with library.open() as store:
+    with library.look() as store:
         version = store.remove_preset(reference, name)
     return Answer(version.to_json(), [f"{version.reference} has {presets_text(version) or 'no presets'}"])

@@ -27,7 +27,7 @@ def show(library: Library, reference: str) -> Answer:
 
     REF is a name, or name@2, name@alias, name@sha256:…
     """
-    with library.open() as store:
+    with library.look() as store:
         version = store.resolve(reference)
         if version.kind == "recipe":
             return _recipe(version, store.read_recipe(version))

@@ -50,6 +50,11 @@ class Settings:
     blobs_url: str
     cache: Path
 
+    @property
+    def names_database(self) -> bool:
+        """Whether the database is one that somebody named, rather than the default one in `home`."""
+        return self.database_url != _default_database(self.home)
+
     @classmethod
     def load(
         cls,
@@ -67,14 +72,17 @@ class Settings:
         env = {key: value for key, value in (os.environ if environment is None else environment).items() if value}
         values = _config_file(env) | env
         home = absolute_path(values.get("STEER_HOME") or platformdirs.user_data_dir(APP))
-        default = f"sqlite:///{quote(str(home / 'library.db'))}"
-        chosen = database_url or values.get("STEER_DATABASE_URL") or default
+        chosen = database_url or values.get("STEER_DATABASE_URL") or _default_database(home)
         return cls(
             home=home,
             database_url=chosen,
             blobs_url=blobs_url or values.get("STEER_BLOBS_URL") or str(_default_blobs(chosen, home)),
             cache=absolute_path(values.get("STEER_CACHE") or platformdirs.user_cache_dir(APP)),
         )
+
+
+def _default_database(home: Path) -> str:
+    return f"sqlite:///{quote(str(home / 'library.db'))}"
 
 
 def _default_blobs(database_url: str, home: Path) -> Path:

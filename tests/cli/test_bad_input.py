@@ -303,3 +303,34 @@ def test_text_of_another_encoding_is_told(love: Steer, tiny: str):
 def test_a_seed_that_is_too_large_is_told(love: Steer, tiny: str):
     words = ("generate", "hi", "--model", tiny, "--steer", "love", "--temperature", "1", "--seed", str(2**64))
     assert "--seed" in love.fails(2, *words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list"],
+        ["show", "love"],
+        ["history", "love"],
+        ["alias", "set", "love", "prod"],
+        ["label", "set", "love", "topic=love"],
+        ["preset", "set", "love", "mild=1"],
+    ],
+)
+def test_looking_at_a_library_that_was_named_and_is_not_there_makes_none(
+    steer: Steer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+):
+    url = f"sqlite:///{tmp_path}/typo/library.db"
+    assert "there is no library at" in steer.fails(3, *words, "--database", url)
+    monkeypatch.setenv("STEER_DATABASE_URL", url)
+    assert "there is no library at" in steer.fails(3, *words)
+    assert not (tmp_path / "typo").exists()
+
+
+@pytest.mark.parametrize("option", ["--database", "--blobs"])
+def test_an_empty_url_is_refused(steer: Steer, option: str):
+    assert f"{option} is empty" in steer.fails(2, "list", option, "")
+
+
+@pytest.mark.parametrize("model", ["~nobody-has-this-name/x", "x" * 300])
+def test_a_model_that_is_no_path_is_looked_for_as_it_is(steer: Steer, model: str):
+    assert steer("list", "--model", model).err.startswith("note: nothing matches")

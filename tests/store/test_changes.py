@@ -175,3 +175,30 @@ def test_a_users_name_in_another_encoding_stops_no_change(store: Store, monkeypa
     store.save("love", make_vector(), make_card(make_vector()))
     with store._database.read() as session:
         assert session.scalar(select(EventRow.actor)) == "J?rg"
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("love[5]:nope", "has layers or a preset; name the version alone: love"),
+        ("love@2:nope", "name the version alone: love@2"),
+        ("other//love", "remotes are not yet supported"),
+    ],
+)
+def test_a_reference_with_more_than_a_version_is_refused(two: Store, reference: str, said: str):
+    for action in (
+        lambda: two.set_alias(reference, "prod"),
+        lambda: two.set_label(reference, "topic", "x"),
+        lambda: two.remove_preset(reference, "mild"),
+        lambda: two.remove_alias(reference, "prod"),
+        lambda: two.history(reference),
+    ):
+        with pytest.raises(InvalidInputError, match=said):
+            action()
+
+
+def test_what_is_about_a_name_takes_no_version(two: Store):
+    two.set_alias("love", "prod")
+    for action in (lambda: two.history("love@1"), lambda: two.remove_alias("love@prod", "prod")):
+        with pytest.raises(InvalidInputError, match="is one version; give its name alone: love"):
+            action()

@@ -164,3 +164,11 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path):
     (tmp_path / "library.db").write_bytes(b"not a database at all" * 100)
     with pytest.raises(IntegrityError, match=r"library.db is damaged or not an SQLite database"):
         Store.open(f"sqlite:///{tmp_path}/library.db")
+
+
+def test_a_library_is_only_made_where_one_shall_be(empty_url: str, tmp_path: Path):
+    with pytest.raises(NotFoundError, match=r"there is no library at .*; mend its URL, or type: steer init"):
+        Store.open(empty_url, create=False)
+    assert not (tmp_path / "library.db").exists()
+    Store.open(empty_url).close()
+    Store.open(empty_url, create=False).close()

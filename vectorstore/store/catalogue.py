@@ -13,7 +13,7 @@ from vectorstore.reference import check_name
 from vectorstore.store import search
 from vectorstore.store.lookup import artifact, namespace_id
 from vectorstore.store.rows import to_version, undamaged
-from vectorstore.store.schema import ArtifactRow, LabelRow, VersionRow
+from vectorstore.store.schema import REFERENCE_LENGTH, ArtifactRow, LabelRow, VersionRow
 from vectorstore.store.texts import check_text
 from vectorstore.store.version import Page, Version
 
@@ -125,7 +125,7 @@ def _where(session: Session, statement: Select[VersionRow], wanted: Filter) -> S
         namespace = namespace_id(session, check_name(wanted.namespace, "namespace"))
         statement = statement.where(VersionRow.namespace_id == namespace)
     if wanted.model is not None:
-        statement = statement.where(VersionRow.model_reference == check_text("model", wanted.model))
+        statement = statement.where(VersionRow.model_reference == check_text("model", wanted.model, REFERENCE_LENGTH))
     if wanted.method is not None:
         statement = statement.where(VersionRow.method == check_text("method", wanted.method))
     if wanted.kind is not None:

@@ -41,19 +41,25 @@ class Database:
         self._reader = self._engine.execution_options(**snapshot)
 
     @classmethod
-    def open(cls, url: str) -> Database:
-        """Open the library at `url`; an empty database becomes one.
+    def open(cls, url: str, *, create: bool = True) -> Database:
+        """Open the library at `url`; an empty database becomes one, unless `create` is false.
 
         Raises:
+            NotFoundError: when there is none and none shall be made.
             SchemaError: when the schema is older or newer than this program.
             ConflictError: when the database holds something else.
             UnavailableError: when it cannot be reached.
         """
         parsed = read_url(url)
-        _make_folder(parsed)  # before the engine looks whether it can write there
+        if create:
+            _make_folder(parsed)  # before the engine looks whether it can write there
+        else:
+            _require_file(url)
         database = cls(parsed)
         try:
             revision = database.revision()
+            if not create:
+                _require_library(parsed, present=revision is not None)
             if revision is None:
                 upgrade(url)
             else:
@@ -224,5 +230,9 @@ def _make_folder(url: URL) -> None:
 
 def _require_file(url: str) -> None:
     parsed = read_url(url)
-    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
-        raise NotFoundError(f"there is no library at {parsed.database}", "type: steer init")
+    _require_library(parsed, present=parsed.get_backend_name() != "sqlite" or Path(parsed.database or "").exists())
+
+
+def _require_library(url: URL, *, present: bool) -> None:
+    if not present:
+        raise NotFoundError(f"there is no library at {shown(url)}", "mend its URL, or type: steer init")

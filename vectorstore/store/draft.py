@@ -22,15 +22,13 @@ from vectorstore.recipe import Recipe, Term
 from vectorstore.store.blobs import Check
 from vectorstore.store.presets import check_preset
 from vectorstore.store.rows import directions
+from vectorstore.store.schema import DIGEST_LENGTH, NAME_LENGTH, REFERENCE_LENGTH
 from vectorstore.store.texts import MAX_AUTHORS, MAX_DESCRIPTION, check_label, check_text, split_name
 from vectorstore.store.version import Direction
 from vectorstore.vector import Place, SteeringVector
 
 _OCI = "org.opencontainers.image"
 _OURS = "vnd.steering-vectorstore"
-MAX_REFERENCE = 512
-MAX_DIGEST = 71
-MAX_METHOD = 128
 
 
 @dataclass(frozen=True)
@@ -132,11 +130,11 @@ def _check_about(about: About, measured: Mapping[Place, Direction]) -> None:
 
 def _check_card(card: Card) -> None:
     """Refuse texts of the card that no row can hold."""
-    check_text("model's reference", card.model.reference, MAX_REFERENCE)
+    check_text("model's reference", card.model.reference, REFERENCE_LENGTH)
     check_text("model's architecture", card.model.architecture)
-    check_text("model's fingerprint", card.model.fingerprint, MAX_DIGEST)
-    check_text("tokenizer's digest", card.model.tokenizer_digest, MAX_DIGEST)
-    check_text("method", card.method.name, MAX_METHOD)
+    check_text("model's fingerprint", card.model.fingerprint, DIGEST_LENGTH)
+    check_text("tokenizer's digest", card.model.tokenizer_digest, DIGEST_LENGTH)
+    check_text("method", card.method.name, NAME_LENGTH)
 
 
 def _annotations(namespace: str, name: str, about: About) -> dict[str, str]:

@@ -58,8 +58,7 @@ def find(session: Session, reference: Reference, model: ModelIdentity | None = N
         ConflictError: when a digest's beginning means several versions; lists them.
         MisfitError: when no version of a bare name fits `model`; lists the models there are versions for.
     """
-    if reference.remote is not None:
-        raise InvalidInputError(f"remotes are not yet supported ('{reference}')", "name a version of this library")
+    require_local(reference)
     row = artifact(session, reference.namespace, reference.name)
     if reference.version is not None:
         return _numbered(session, row, reference)
@@ -70,6 +69,16 @@ def find(session: Session, reference: Reference, model: ModelIdentity | None = N
     if model is None or row.kind == "recipe":
         return _newest(session, row, reference)
     return _fitting(session, row, reference, model)
+
+
+def require_local(reference: Reference) -> None:
+    """Refuse a reference to another store.
+
+    Raises:
+        InvalidInputError: for such a reference.
+    """
+    if reference.remote is not None:
+        raise InvalidInputError(f"remotes are not yet supported ('{reference}')", "name a version of this library")
 
 
 def full_name(namespace: str, name: str) -> str:

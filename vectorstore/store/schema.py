@@ -37,6 +37,7 @@ NAMING = {
 }
 NAME_LENGTH = 128
 DIGEST_LENGTH = 71
+REFERENCE_LENGTH = 512
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -59,7 +60,7 @@ ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 NAME = ordered_text(NAME_LENGTH)
 DIGEST = ordered_text(DIGEST_LENGTH)
 LABEL_VALUE = ordered_text(255)
-REFERENCE = String(512)
+REFERENCE = String(REFERENCE_LENGTH)
 
 
 class Base(DeclarativeBase):

@@ -11,6 +11,7 @@ from typing import Self
 from sqlalchemy.orm import Session
 
 from vectorstore.card import Card
+from vectorstore.errors import InvalidInputError
 from vectorstore.identity import ModelIdentity
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe
@@ -41,20 +42,22 @@ class Store:
         self._blobs = blobs
 
     @classmethod
-    def open(cls, url: str | None = None, *, blobs: str | None = None) -> Self:
+    def open(cls, url: str | None = None, *, blobs: str | None = None, create: bool = True) -> Self:
         """Open the library at `url`, or the one of the settings; an empty database becomes a library.
 
         Args:
             url: SQLAlchemy URL of the database.
             blobs: folder of the blobs.
+            create: make a library where there is none.
 
         Raises:
+            NotFoundError: when there is none and `create` is false.
             SchemaError: when the library is older or newer than this program; says what to type.
             UnavailableError: when database or disk cannot be used.
         """
         settings = Settings.load(url, blobs)
         opened = open_blobs(settings.blobs_url)
-        return cls(Database.open(settings.database_url), opened)
+        return cls(Database.open(settings.database_url, create=create), opened)
 
     def close(self) -> None:
         """Close the database's connections; vectors that were read stay usable."""
@@ -198,7 +201,7 @@ class Store:
         Raises:
             NotFoundError: for an unknown name.
         """
-        parsed = _reference(name)
+        parsed = _name(name)
         with self._database.read() as session:
             return catalogue.history(session, parsed.namespace, parsed.name, limit, after)
 
@@ -208,10 +211,7 @@ class Store:
 
     def remove_alias(self, reference: str | Reference, alias: str) -> Version:
         """Remove an alias, on whatever version of the name it is; returns the version that had it."""
-        parsed = _reference(reference)
-        return self._change(
-            replace(parsed, alias=alias, version=None, digest=None), partial(changes.remove_alias, alias=alias)
-        )
+        return self._change(replace(_name(reference), alias=alias), partial(changes.remove_alias, alias=alias))
 
     def set_label(self, reference: str | Reference, key: str, value: str) -> Version:
         """Label a version `key=value`."""
@@ -242,7 +242,7 @@ class Store:
 
     def _change(self, reference: str | Reference, change: ChangeVersion) -> Version:
         """Change one version in one transaction with its event, under the lock of its name."""
-        parsed = _reference(reference)
+        parsed = _plain(reference)
         with self._database.write() as session:
             version_id = lookup.find(session, parsed)
             row = changes.locked(session, version_id)
@@ -258,6 +258,24 @@ class Store:
 
 def _reference(reference: str | Reference) -> Reference:
     return reference if isinstance(reference, Reference) else parse_reference(reference)
+
+
+def _plain(reference: str | Reference) -> Reference:
+    """Return a reference to a version as such: how it would be used means nothing here."""
+    parsed = _reference(reference)
+    if parsed.layers or parsed.preset:
+        raise InvalidInputError(f"'{parsed}' has layers or a preset", f"name the version alone: {parsed.version_text}")
+    return parsed
+
+
+def _name(reference: str | Reference) -> Reference:
+    """Return a reference to a name of this library, with all its versions."""
+    parsed = _plain(reference)
+    lookup.require_local(parsed)
+    name = replace(parsed, version=None, alias=None, digest=None)
+    if parsed != name:
+        raise InvalidInputError(f"'{parsed}' is one version", f"give its name alone: {name}")
+    return parsed
 
 
 def _parsed(presets: Presets) -> dict[str, Preset]:
