@@ -10,12 +10,16 @@ from hypothesis import strategies as st
 
 from vectorstore.canonical import digest
 from vectorstore.errors import InvalidInputError, NotFoundError
-from vectorstore.pairs import ContrastPair, items_bytes, pairs_bytes, read_pairs
+from vectorstore.pairs import ContrastPair, items_bytes, read_pairs
 
 WEDDINGS = ContrastPair(" weddings", " ")
 LOVE = ContrastPair("Je l'ai adoré.", "I hated it.\n")
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
 PAIRS = st.builds(ContrastPair, TEXTS.filter(bool), TEXTS)
+
+
+def lines(*pairs: ContrastPair) -> bytes:
+    return items_bytes([pair.to_json() for pair in pairs])
 
 
 def written(folder: Path, data: bytes) -> Path:
@@ -26,7 +30,7 @@ def written(folder: Path, data: bytes) -> Path:
 
 def test_pairs_have_their_golden_bytes():
     assert (
-        pairs_bytes([WEDDINGS, LOVE])
+        lines(WEDDINGS, LOVE)
         == (
             '{"negative":" ","positive":" weddings"}\n{"negative":"I hated it.\\n","positive":"Je l\'ai adoré."}\n'
         ).encode()
@@ -34,13 +38,11 @@ def test_pairs_have_their_golden_bytes():
 
 
 def test_pairs_have_their_golden_digest():
-    assert digest(pairs_bytes([WEDDINGS, LOVE])) == (
-        "sha256:425c5e9121264fb19699a4a579719ebd8150ebb82d4ccabef3967f7ad773b5fa"
-    )
+    assert digest(lines(WEDDINGS, LOVE)) == ("sha256:425c5e9121264fb19699a4a579719ebd8150ebb82d4ccabef3967f7ad773b5fa")
 
 
 def test_the_order_of_pairs_is_part_of_their_digest():
-    assert digest(pairs_bytes([WEDDINGS, LOVE])) != digest(pairs_bytes([LOVE, WEDDINGS]))
+    assert digest(lines(WEDDINGS, LOVE)) != digest(lines(LOVE, WEDDINGS))
 
 
 def test_no_items_are_no_bytes():
@@ -49,7 +51,7 @@ def test_no_items_are_no_bytes():
 
 @given(st.lists(PAIRS, min_size=1, max_size=5))
 def test_pairs_read_back_as_they_were_written(tmp_path_factory: pytest.TempPathFactory, pairs: list[ContrastPair]):
-    path = written(tmp_path_factory.mktemp("pairs"), pairs_bytes(pairs))
+    path = written(tmp_path_factory.mktemp("pairs"), lines(*pairs))
     assert read_pairs(path) == tuple(pairs)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,11 +51,6 @@ def read_pairs(path: Path) -> tuple[ContrastPair, ...]:
     if not pairs:
         raise InvalidInputError(f"{path} has no pairs", 'write lines such as {"positive": "…", "negative": "…"}')
     return pairs
-
-
-def pairs_bytes(pairs: Iterable[ContrastPair]) -> bytes:
-    """Return the pairs as canonical JSON Lines."""
-    return items_bytes([pair.to_json() for pair in pairs])
 
 
 def items_bytes(items: Sequence[Json]) -> bytes:

@@ -202,3 +202,10 @@ def test_what_is_about_a_name_takes_no_version(two: Store):
     for action in (lambda: two.history("love@1"), lambda: two.remove_alias("love@prod", "prod")):
         with pytest.raises(InvalidInputError, match="is one version; give its name alone: love"):
             action()
+
+
+@pytest.mark.parametrize("alias", ["x" * 20_000, "\udcff", "a\x00", ""])
+def test_an_alias_that_is_none_cannot_be_removed(two: Store, alias: str):
+    with pytest.raises(InvalidInputError) as caught:
+        two.remove_alias("love", alias)
+    assert len(str(caught.value)) < 250

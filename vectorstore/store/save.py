@@ -90,6 +90,8 @@ def _lease(session: Session, staged: Sequence[Staged]) -> None:
         values = {"digest": blob.digest, "size": blob.size, "state": "pending", "leased_until": until}
         statement = _insert(session, BlobRow).values(values)
         session.execute(statement.on_conflict_do_update(index_elements=["digest"], set_={"leased_until": until}))
+    # What is being deleted is taken back. So whoever deletes has to remove the file while it holds the row's lock:
+    # after its transaction the row may be ours again, and the file with it.
     doomed = BlobRow.digest.in_([blob.digest for blob in staged]), BlobRow.state == "deleting"
     session.execute(update(BlobRow).where(*doomed).values(state="pending"))
 

@@ -15,7 +15,7 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.identity import ModelIdentity
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe
-from vectorstore.reference import Reference, parse_reference
+from vectorstore.reference import Reference, check_name, parse_reference
 from vectorstore.settings import Settings
 from vectorstore.store import catalogue, changes, contents, events, lookup
 from vectorstore.store.blobs import Blobs, open_blobs
@@ -211,7 +211,8 @@ class Store:
 
     def remove_alias(self, reference: str | Reference, alias: str) -> Version:
         """Remove an alias, on whatever version of the name it is; returns the version that had it."""
-        return self._change(replace(_name(reference), alias=alias), partial(changes.remove_alias, alias=alias))
+        of_alias = replace(_name(reference), alias=check_name(alias, "alias"))
+        return self._change(of_alias, partial(changes.remove_alias, alias=alias))
 
     def set_label(self, reference: str | Reference, key: str, value: str) -> Version:
         """Label a version `key=value`."""
