@@ -39,7 +39,7 @@ def compose(library: Library, expression: str, name: str | None, *, force: bool,
     """
     if about and name is None:
         raise InvalidInputError("labels, presets and the like belong to a saved recipe", "add --save NAME")
-    with library.open() as store:
+    with library.look() as store:
         recipe = vectorstore.compose.pin(store, expression)  # once: what is shown is what is saved
         plan = vectorstore.compose.compose(store, recipe, force=force)
         saved = store.save_recipe(name, recipe, **vars(about)) if name else None

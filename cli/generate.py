@@ -68,7 +68,7 @@ def generate(  # noqa: PLR0913 - options
     check_text(system or "", "the system message")
     if system is not None and not chat:
         raise InvalidInputError("a system message belongs to a chat", "add --chat")
-    with library.open() as store, notes() as said, progress(f"Loading {choice.reference}") as bar:
+    with library.look() as store, notes() as said, progress(f"Loading {choice.reference}") as bar:
         _check(store, expression)
         model, tokenizer = choice.load(bar)
         plan = compose(store, expression, model=identify(model, tokenizer), force=force)
