@@ -56,7 +56,8 @@ def list_versions(  # noqa: PLR0913 - options
             after=after,
         )
     filtered = any((namespace, labels, model, method, text, kind, after))
-    empty = "nothing matches" if filtered else "the library is empty; make a vector with `steer compute`"
+    hint = f"; whole words are looked for, try --text '{text}*'" if text and not text.endswith("*") else ""
+    empty = f"nothing matches{hint}" if filtered else "the library is empty; make a vector with `steer compute`"
     return _answer(page, empty)
 
 

@@ -28,7 +28,9 @@ from .library import Library, library_options
 )
 @click.argument("expression")
 @click.option("--save", "name", metavar="NAME", help="Save it as a recipe, with every reference pinned.")
-@click.option("--force", is_flag=True, help="Let vectors of other weights of the same shape go together.")
+@click.option(
+    "--force", is_flag=True, help="Let vectors of other architectures or vocabularies, but one shape, go together."
+)
 @about_options
 @library_options
 def compose(library: Library, expression: str, name: str | None, *, force: bool, about: About) -> Answer:

@@ -32,6 +32,7 @@ from .progress import progress
 from .show import directions_table
 from .values import Layers, LayersType
 
+LARGE = 4  # times R; directions of ordinary tokens stay below twice R
 PARAM = "param_"
 
 
@@ -175,4 +176,16 @@ def _answer(saved: Saved, card: Card) -> Answer:
     document = {"created": saved.created, "version": version.to_json(), "card": card.to_json()}
     said = "Saved" if saved.created else "Nothing new: this is exactly"
     parts: list[Part] = [f"{said} {version.reference} ({version.digest[:19]})", directions_table(version)]
-    return Answer(document, parts)
+    return Answer(document, parts, _notes(card))
+
+
+def _notes(card: Card) -> list[str]:
+    """Return what the user should know of norms that no text gives by itself."""
+    ratios = {
+        place: norm / card.residual_norms[place] for place, norm in card.norms.items() if place in card.residual_norms
+    }
+    worst = max(ratios, key=ratios.__getitem__, default=None)
+    if worst is None or ratios[worst] < LARGE:
+        return []
+    problem = f"the direction at {worst} is {ratios[worst]:.1f} times R: a token it was read at is an attention sink"
+    return [f"{problem} (a repeated padding token, say); try prompts of one length, or another --pad-token"]

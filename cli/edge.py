@@ -78,7 +78,12 @@ def _usage(error: click.ClickException) -> InvalidInputError:
     message = error.format_message().strip().rstrip(".")
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "steer"
-    return InvalidInputError(f"{message[:1].lower()}{message[1:]}", f"see: {path} --help")
+    hint = f"see: {path} --help"
+    if path.endswith(" compose") and isinstance(error, click.NoSuchOption):
+        hint = "an expression that begins with a minus needs a space before it: ' -love'"
+    elif path.endswith(" compose") and "extra argument" in message:
+        hint = "put the whole expression in quotes: 'love + calm'"
+    return InvalidInputError(f"{message[:1].lower()}{message[1:]}", hint)
 
 
 def _echo_json(kind: str, problem: str, hint: str, code: int, column: int | None = None) -> None:

@@ -107,10 +107,15 @@ def _computed(card: Card) -> list[tuple[str, str]]:
     ]
 
 
+def _bare(version: Version) -> str:
+    """Return the reference without its number: what people write before a preset."""
+    return version.reference.partition("@")[0]
+
+
 def _presets(version: Version) -> Table:
     rows = [
         (
-            f"{version.name}:{name}",
+            f"{_bare(version)}:{name}",
             str(preset.coefficient),
             _other_unit_text(preset, version),
             layers_text(range(preset.layers[0], preset.layers[1] + 1)) if preset.layers else "all layers",

@@ -107,10 +107,14 @@ def check_name(text: str, what: str = "name") -> str:
     """
     if _NAME.fullmatch(text) is None:
         raise InvalidInputError(
-            f"'{text[:60]}' is not a {what}" if text else f"the {what} is missing",
-            f"a {what} starts with a letter; letters, digits, - and _ follow, {MAX_NAME} at most",
+            f"'{text[:60]}' is not {_article(what)} {what}" if text else f"the {what} is missing",
+            f"{_article(what)} {what} starts with a letter; letters, digits, - and _ follow, {MAX_NAME} at most",
         )
     return text
+
+
+def _article(what: str) -> str:
+    return "an" if what[0] in "aeiou" else "a"
 
 
 class _PartError(InvalidInputError):

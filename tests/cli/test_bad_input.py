@@ -334,3 +334,24 @@ def test_an_empty_url_is_refused(steer: Steer, option: str):
 @pytest.mark.parametrize("model", ["~nobody-has-this-name/x", "x" * 300])
 def test_a_model_that_is_no_path_is_looked_for_as_it_is(steer: Steer, model: str):
     assert steer("list", "--model", model).err.startswith("note: nothing matches")
+
+
+def test_an_expression_that_begins_with_a_minus_is_told_to_begin_with_a_space(love: Steer):
+    assert "needs a space before it: ' -love'" in love.fails(2, "compose", "-love")
+    assert love.ok("compose", " -love")["steps"]
+
+
+def test_an_expression_without_quotes_is_told_of_them(love: Steer):
+    assert "put the whole expression in quotes" in love.fails(2, "compose", "love", "+", "love")
+
+
+def test_a_search_for_half_a_word_is_told_of_the_star(love: Steer):
+    assert "try --text 'lov*'" in love("list", "--text", "lov").err
+    assert love.ok("list", "--text", "lov*")["versions"]
+
+
+def test_a_norm_that_no_text_gives_is_noted(love: Steer, tiny: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("cli.compute.LARGE", 1e-6)  # tiny models have no attention sinks of their own
+    done = love("compute", "sink", "--model", tiny, "--layer", "1", *PAIR)
+    assert done.code == 0
+    assert "times R: a token it was read at is an attention sink" in done.err
