@@ -15,14 +15,15 @@ SPACE = IDS[" "]
 
 
 def tiny_tokenizer(*, bos: bool = True, spaces: bool = True, padding_side: str = "right") -> PreTrainedTokenizerFast:
-    """Return the tokenizer; without `spaces`, white space is no token at all."""
+    """Return the tokenizer; without `bos` it has no token for it, without `spaces` white space is no token at all."""
     tokenizer = Tokenizer(models.WordLevel(IDS, SPECIAL["unk_token"]))
     letters = pre_tokenizers.Split(Regex("."), "isolated")
     words = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), letters])
     tokenizer.pre_tokenizer = letters if spaces else words
     if bos:
         tokenizer.post_processor = processors.TemplateProcessing("<bos> $A", None, [("<bos>", BOS)])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, padding_side=padding_side, **SPECIAL)
+    roles = SPECIAL if bos else {role: SPECIAL[role] for role in ("pad_token", "unk_token")}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, padding_side=padding_side, **roles)
 
 
 def ids_of(text: str) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -14,12 +15,12 @@ from transformers import CTRLTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 WORDS = ("a", "word", "The", "other", "hello", "there")
 
 
-def fast(*specials: str, template: str = "", **roles: str) -> PreTrainedTokenizerBase:
+def fast(*specials: str, template: str = "", words: Sequence[str] = WORDS, **roles: str) -> PreTrainedTokenizerBase:
     """Return a tokenizer of whole words whose first ids are `specials`.
 
     `template` is as `<s> $A`; `roles` say which special token is `bos`, `eos` and `pad`.
     """
-    vocabulary = {token: number for number, token in enumerate((*specials, "<unk>", *WORDS))}
+    vocabulary = {token: number for number, token in enumerate((*specials, "<unk>", *words))}
     backend = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))  # noqa: S106 - no password
     backend.pre_tokenizer = WhitespaceSplit()
     if template:

@@ -12,7 +12,8 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from vectorstore.errors import InvalidInputError
-from vectorstore.models.tokenizer import encode
+from vectorstore.models.context import check_ids
+from vectorstore.models.tokenizer import encode, text_ids
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,10 +34,11 @@ def next_token_mass(
         word_lists: words that are one token each, with their leading space: " wedding".
 
     Raises:
-        InvalidInputError: for a word that is not one token.
+        InvalidInputError: for a word that is not one token, or a tokenizer that is another model's.
     """
     ids = [[_one_token(tokenizer, word) for word in words] for words in word_lists]
     inputs = encode(tokenizer, prompts).to(next(model.parameters()).device)
+    check_ids(model, [*inputs["input_ids"].flatten().tolist(), *(number for numbers in ids for number in numbers)])
     last_only = {"logits_to_keep": 1} if "logits_to_keep" in signature(model.forward).parameters else {}
     logits = model(**inputs, use_cache=False, **last_only).logits[:, -1]  # [prompts, vocabulary]; padding is left
     probabilities = logits.float().softmax(dim=-1)
@@ -44,7 +46,7 @@ def next_token_mass(
 
 
 def _one_token(tokenizer: PreTrainedTokenizerBase, word: str) -> int:
-    ids = tokenizer(word, add_special_tokens=False)["input_ids"]
+    ids = text_ids(tokenizer, word)
     if len(ids) != 1:
         raise InvalidInputError(f"'{word}' is {len(ids)} tokens of this model", "choose words that are one token each")
-    return int(ids[0])
+    return ids[0]

@@ -25,6 +25,7 @@ from vectorstore.extract.residual import residual_norms
 from vectorstore.hooks.record import evaluating
 from vectorstore.models.identity import identify
 from vectorstore.models.layers import resolve_layer, site_widths
+from vectorstore.models.tokenizer import require_bos
 from vectorstore.pairs import ContrastPair
 from vectorstore.vector import SITES, Array, Place, SteeringVector
 
@@ -34,6 +35,8 @@ DTYPES: Mapping[str, np.dtype[np.generic]] = {
     "float16": np.dtype(np.float16),
 }
 READ_TOKENS = 16 * 1024
+SEEDS = 2**63
+"""As many as the card can hold."""
 
 
 def compute(  # noqa: PLR0913 - three things to compute from, and settings by keyword with defaults
@@ -57,7 +60,7 @@ def compute(  # noqa: PLR0913 - three things to compute from, and settings by ke
 
     Args:
         model: a causal language model; it is left exactly as it was.
-        tokenizer: its tokenizer; a plain call puts BOS first where the model wants one (`load_model` sees to that).
+        tokenizer: its tokenizer; a plain call puts BOS first, unless it has none at all (`load_model` sees to that).
         pairs: what to steer towards and away from.
         layer: one 0-based decoder layer or several; negatives count from the end.
         method: the name of an extraction method.
@@ -70,13 +73,15 @@ def compute(  # noqa: PLR0913 - three things to compute from, and settings by ke
 
     Raises:
         InvalidInputError: for an unknown method, param, site or dtype, a layer out of range, pairs the method cannot
-            use, a text longer than the model's context, activations that are NaN, or a direction that is zero.
+            use, a tokenizer that does not put its BOS first or has more tokens than the model, a text longer than the
+            model's context, activations that are NaN, or a direction that is zero.
     """
     chosen = get_method(method)
+    _check_settings(dtype, batch_size, seed)
     use = chosen.use(params or {}, seed)
     pairs = tuple(pairs)
     chosen.check_pairs(pairs)
-    _check_settings(dtype, batch_size, seed)
+    require_bos(tokenizer)
     request = Request(_places(model, site, layer), use, batch_size, progress)
     vector, positions = _run(chosen, model, tokenizer, pairs, request)
     _check_directions(vector)
@@ -100,8 +105,8 @@ def _check_settings(dtype: str, batch_size: int, seed: int) -> None:
         raise InvalidInputError(f"no dtype '{dtype}' for directions", f"choose {', '.join(DTYPES)}")
     if batch_size < 1:
         raise InvalidInputError(f"a batch size of {batch_size}", "give 1 or more")
-    if seed < 0:
-        raise InvalidInputError(f"a seed of {seed}", "give 0 or more")
+    if not 0 <= seed < SEEDS:
+        raise InvalidInputError(f"a seed of {seed}", f"give 0 to {SEEDS - 1}")
 
 
 def _places(model: PreTrainedModel, site: str, layer: int | Sequence[int]) -> tuple[Place, ...]:

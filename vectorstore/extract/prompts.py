@@ -9,7 +9,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vectorstore.errors import InvalidInputError
 from vectorstore.extract.positions import PAD_TOKEN, ReadPosition
-from vectorstore.models.context import context_length
+from vectorstore.models.context import check_ids, context_length
+from vectorstore.models.tokenizer import leading_ids, text_ids, token_ids
 from vectorstore.pairs import ContrastPair
 
 
@@ -32,19 +33,13 @@ class Prompt:
         return position.positions(self.first, len(self.ids))
 
 
-def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
-    """Return the ids of the tokenizer's plain call, which puts BOS first where the model wants one."""
-    return tuple(int(number) for number in tokenizer(text, verbose=False)["input_ids"])
-
-
-def encode_pairs(
-    tokenizer: PreTrainedTokenizerBase, pairs: Sequence[ContrastPair], bos_token_id: int | None
-) -> tuple[Prompt, ...]:
+def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[ContrastPair]) -> tuple[Prompt, ...]:
     """Return positive, negative, positive, negative… in the order of `pairs`."""
+    first = len(leading_ids(tokenizer))
+    rows = token_ids(tokenizer, [text for pair in pairs for text in (pair.positive, pair.negative)])
     return tuple(
-        _encode(tokenizer, text, bos_token_id, f"the {side} prompt of pair {number}")
-        for number, pair in enumerate(pairs, 1)
-        for side, text in (("positive", pair.positive), ("negative", pair.negative))
+        Prompt(ids, first, f"the {('positive', 'negative')[index % 2]} prompt of pair {index // 2 + 1}")
+        for index, ids in enumerate(rows)
     )
 
 
@@ -57,7 +52,7 @@ def pad_with_token(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]
     longest = max(len(prompt.ids) for prompt in prompts)
     if all(len(prompt.ids) == longest for prompt in prompts):
         return tuple(prompts)
-    pad = tuple(tokenizer(pad_token, add_special_tokens=False, verbose=False)["input_ids"])
+    pad = text_ids(tokenizer, pad_token)
     if len(pad) != 1:
         raise InvalidInputError(
             f"the padding {pad_token!r} is {len(pad)} tokens for this tokenizer, and one is needed",
@@ -67,7 +62,7 @@ def pad_with_token(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]
 
 
 def check_prompts(model: PreTrainedModel, prompts: Sequence[Prompt], position: ReadPosition) -> None:
-    """Check that each prompt has tokens to read, and fits the model's context.
+    """Check that each prompt has tokens to read that the model knows, and fits the model's context.
 
     Raises:
         InvalidInputError: naming the first prompt that does not.
@@ -80,10 +75,4 @@ def check_prompts(model: PreTrainedModel, prompts: Sequence[Prompt], position: R
             raise InvalidInputError(
                 f"{prompt.what} has {len(prompt.ids)} tokens, and the model takes {context}", "shorten the prompt"
             )
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, text: str, bos_token_id: int | None, what: str) -> Prompt:
-    ids = token_ids(tokenizer, text)
-    if bos_token_id is not None and ids[:2] == (bos_token_id, bos_token_id):
-        ids = ids[1:]  # the text brought its own, as chat templates do
-    return Prompt(ids, int(ids[:1] == (bos_token_id,)), what)
+        check_ids(model, prompt.ids)

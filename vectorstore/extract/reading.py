@@ -14,7 +14,6 @@ from vectorstore.extract.positions import ReadPosition
 from vectorstore.extract.prompts import Prompt, check_prompts, encode_pairs, pad_with_token
 from vectorstore.extract.protocols import Request
 from vectorstore.hooks.record import record
-from vectorstore.models.tokenizer import first_id
 from vectorstore.pairs import ContrastPair
 from vectorstore.vector import Array, Place
 
@@ -32,9 +31,9 @@ def prepare(
     """Return the prompts of `pairs` as they go through the model: positive, negative, and so on.
 
     Raises:
-        InvalidInputError: for a prompt without tokens, or longer than the model's context.
+        InvalidInputError: for a prompt without tokens, longer than the model's context, or of another's tokenizer.
     """
-    prompts = encode_pairs(tokenizer, pairs, first_id(tokenizer))
+    prompts = encode_pairs(tokenizer, pairs)
     if position.by_token:
         prompts = pad_with_token(tokenizer, prompts, request.use.params["pad_token"])
     check_prompts(model, prompts, position)
@@ -131,4 +130,7 @@ def _check_finite(model: PreTrainedModel, activations: Mapping[Place, Array]) ->
 def not_finite(place: Place, model: PreTrainedModel) -> tuple[str, str]:
     """Return the problem of activations that are NaN or infinite, and what to do about it."""
     dtype = str(model.dtype).removeprefix("torch.")
-    return f"the activations at {place} are NaN or infinite in {dtype}", "load the model in float32 (--dtype float32)"
+    return (
+        f"the activations at {place} are NaN or infinite in {dtype}",
+        "load the model with --dtype float32 (Python: dtype='float32')",
+    )

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vectorstore.errors import InvalidInputError
-from vectorstore.extract.prompts import token_ids
 from vectorstore.extract.reading import not_finite
 from vectorstore.hooks.record import record
-from vectorstore.models.context import context_length
+from vectorstore.models.context import check_ids, context_length
 from vectorstore.models.identity import fingerprint
+from vectorstore.models.tokenizer import token_ids
 from vectorstore.vector import Place
 
 SINK_FACTOR = 10
@@ -38,13 +38,15 @@ def residual_norms(
     `attn_out` and `mlp_out` are measured by their layer's `resid_pre`. `head_out` has no R and is left out.
 
     Raises:
-        InvalidInputError: when the model's activations are NaN.
+        InvalidInputError: when the model's activations are NaN, or the tokenizer is another model's.
     """
     sources = {place: _source(place) for place in places if place.site != "head_out"}
     known = _measured(model, tokenizer)
     missing = [place for place in dict.fromkeys(sources.values()) if place not in known]
     if missing:
-        ids = torch.tensor([_neutral_ids(model, tokenizer)], device=model.device)
+        neutral = _neutral_ids(model, tokenizer)
+        check_ids(model, neutral)
+        ids = torch.tensor([neutral], device=model.device)
         recorded = record(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, missing)
         known |= {place: _finite(residual_norm(hidden[0]), place, model) for place, hidden in recorded.items()}
     return {place: known[source] for place, source in sources.items()}
@@ -73,7 +75,7 @@ def _measured(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dic
 
 
 def _neutral_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    return token_ids(tokenizer, neutral_text())[: context_length(model)]
+    return token_ids(tokenizer, [neutral_text()])[0][: context_length(model)]
 
 
 def _finite(norm: float, place: Place, model: PreTrainedModel) -> float:
