@@ -45,3 +45,8 @@ def test_force_lets_other_weights_pass_but_never_another_width():
     assert model.require_fit(other, "weddings", force=True) == "mismatch"
     with pytest.raises(MisfitError, match=r"weddings was computed on .* width 8.; this model is .* width 16"):
         model.require_fit(make_identity(seed=1, width=16), "weddings", force=True)
+
+
+def test_the_same_weights_with_another_vocabulary_are_only_compatible():
+    assert make_identity().fit(make_identity(tokenizer_digest=f"sha256:{'b' * 64}")) == "compatible"
+    assert make_identity().fit(make_identity(tokenizer_digest="")) == "same"

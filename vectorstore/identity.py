@@ -79,14 +79,14 @@ class ModelIdentity:
     def fit(self, other: ModelIdentity) -> Fit:
         """Say how well `other` fits: the `same` weights, a `compatible` build of them, or a `mismatch`.
 
-        An unknown vocabulary counts as equal to any other.
+        An unknown vocabulary counts as equal to any other. The same weights with another one are `compatible`.
         """
         if any(getattr(self, name) != getattr(other, name) for name in ("architecture", "widths", "layer_count")):
             return "mismatch"
+        one_vocabulary = len({self.tokenizer_digest, other.tokenizer_digest} - {""}) < 2  # noqa: PLR2004 - or unknown
         if self.fingerprint == other.fingerprint:
-            return "same"
-        digests = {self.tokenizer_digest, other.tokenizer_digest} - {""}
-        return "compatible" if len(digests) < 2 else "mismatch"  # noqa: PLR2004 - one vocabulary, or an unknown one
+            return "same" if one_vocabulary else "compatible"
+        return "compatible" if one_vocabulary else "mismatch"
 
     def require_fit(self, other: ModelIdentity, what: str, *, force: bool = False) -> Fit:
         """Return the fit of `what`, made on this model, on `other`.

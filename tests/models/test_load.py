@@ -203,3 +203,23 @@ def test_an_id_that_is_not_cached_offline_is_one_line():
     last = ended.stderr.strip().splitlines()[-1]
     assert last.startswith("vectorstore.errors.UnavailableError: model 'nobody/nothing@main' is not in the local cache")
     assert "HF_HUB_OFFLINE" in last
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_no_tokenizer_is_made_out_of_nothing(tmp_path: Path, architecture: str):
+    tiny_model(architecture).save_pretrained(tmp_path / "bare")
+    with pytest.raises(
+        NotFoundError, match=r"'bare' has no tokenizer that can be loaded \(none of its files is there\)"
+    ):
+        load_model(str(tmp_path / "bare"))
+
+
+def test_a_damaged_tokenizer_is_an_integrity_error(folder: Path):
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(IntegrityError, match="the tokenizer of 'tiny-llama' is damaged"):
+        load_model(str(folder))
+
+
+def test_a_folder_may_have_an_at_sign_in_its_name(folder: Path):
+    renamed = folder.rename(folder.with_name("my@model"))
+    assert identify(*load_model(str(renamed))).reference == "my@model"

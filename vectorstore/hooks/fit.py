@@ -30,7 +30,7 @@ def check_fit(model: nn.Module, plan: Plan, *, force: bool = False) -> None:
             if term.card.model.require_fit(identity, term.label, force=force) != "same":
                 warnings.warn(
                     f"{term.label} was computed on {term.card.model.reference}, which has other weights than "
-                    f"{identity.reference}; its strength may differ",
+                    f"{identity.reference}, or another vocabulary; its strength may differ",
                     CompatibleModelWarning,
                     stacklevel=5,
                 )

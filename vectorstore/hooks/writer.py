@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vectorstore.errors import InvalidInputError
 from vectorstore.hooks.steer import steer
-from vectorstore.models.context import context_length
+from vectorstore.models.context import check_ids, context_length
 from vectorstore.models.tokenizer import encode
 from vectorstore.plan import Plan
 
@@ -69,11 +69,12 @@ class Writer:
         """Return what follows `prompt`, steered by `plan` if there is one.
 
         Raises:
-            InvalidInputError: when prompt and new tokens do not fit the model's context.
+            InvalidInputError: when prompt and new tokens do not fit the model's context, or the tokenizer is another's.
             MisfitError: when the plan does not fit the model.
         """
         inputs = encode(self.tokenizer, [prompt]).to(self.model.device)
         length = inputs["input_ids"].shape[1]
+        check_ids(self.model, inputs["input_ids"].flatten().tolist())
         self._check_length(length)
         steering = steer(self.model, plan, truncate=truncate, force=force) if plan else nullcontext()
         with torch.random.fork_rng(), steering:

@@ -80,7 +80,8 @@ def fingerprint(model: nn.Module) -> str:
     """Return the digest of the names, shapes and 64 evenly spaced values of each parameter, rounded to bf16.
 
     It is equal for fp32 and bf16 loads of the same weights, and does not depend on whether an LM head that equals the
-    embeddings is tied to them. It is computed again only when a parameter was replaced or changed in place.
+    embeddings is tied to them. It is computed again only when a parameter was replaced or changed in place, as torch
+    counts it: edits of `parameter.data` are not seen, so edit weights under `torch.no_grad()`.
     """
     state = tuple((id(p), p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters())  # noqa: SLF001
     known = _fingerprints.get(model)

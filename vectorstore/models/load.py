@@ -102,8 +102,9 @@ def _origin(reference: str, model: PreTrainedModel, tokenizer: PreTrainedTokeniz
     if reference == DEMO:
         return Origin(DEMO, None, tokenizer)
     name = public_name(reference)
-    revision = getattr(model.config, "_commit_hash", None) if name == reference else None
-    return Origin(name.partition("@")[0], revision, tokenizer)
+    if name != reference:  # a path; its name may have an @ of its own
+        return Origin(name, None, tokenizer)
+    return Origin(name.partition("@")[0], getattr(model.config, "_commit_hash", None), tokenizer)
 
 
 def _dtype(name: str) -> torch.dtype | str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from vectorstore.errors import IntegrityError, InvalidInputError, NotFoundError, UnavailableError, VectorstoreError
 from vectorstore.models.failures import first_line, translated
 from vectorstore.models.quiet import quiet
+
+_TOKENIZER_FILE = re.compile(r"tokeniz|vocab|merges|spiece|sentencepiece|tekken|\.model$|\.tiktoken$")
 
 Model = PreTrainedModel
 Tokenizer = PreTrainedTokenizerBase
@@ -81,14 +84,25 @@ def _require_causal(source: Source, config: PretrainedConfig) -> None:
 
 
 def _read_tokenizer(source: Source, **options: Any) -> PreTrainedTokenizerBase:  # noqa: ANN401
+    folder = Path(source.location)
+    if folder.is_dir() and not any(_TOKENIZER_FILE.search(path.name) for path in folder.iterdir()):
+        raise _no_tokenizer(source, "none of its files is there")  # transformers would make an empty one
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.location, **options)
     except (OSError, ValueError, ImportError) as error:
-        raise NotFoundError(
-            f"model '{source.name}' has no tokenizer that can be loaded ({first_line(error)})",
-            "put its tokenizer files beside the weights (tokenizer.json, tokenizer_config.json)",
+        raise _no_tokenizer(source, first_line(error).rstrip(":")) from error
+    except (KeyError, TypeError) as error:
+        raise IntegrityError(
+            f"the tokenizer of '{source.name}' is damaged ({first_line(error)})", "get its tokenizer files again"
         ) from error
     return tokenizer
+
+
+def _no_tokenizer(source: Source, why: str) -> NotFoundError:
+    return NotFoundError(
+        f"model '{source.name}' has no tokenizer that can be loaded ({why})",
+        "put its tokenizer files beside the weights (tokenizer.json, tokenizer_config.json)",
+    )
 
 
 def _read_model(source: Source, **options: Any) -> PreTrainedModel:  # noqa: ANN401
