@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.builders import make_card, make_identity, make_vector
@@ -125,6 +127,11 @@ class TestWithAModel:
     def test_a_compatible_model_will_do(self, store: Store):
         save(store, "love", 1, self.small)
         assert store.resolve("love", model=self.finetuned).number == 1
+
+    def test_a_model_of_unknown_vocabulary_fits_too(self, store: Store):
+        save(store, "love", 1, self.small)
+        unknown = replace(self.finetuned, tokenizer_digest="")
+        assert store.resolve("love", model=unknown).number == 1
 
     def test_what_is_asked_for_by_number_alias_or_digest_is_returned_as_it_is(self, store: Store):
         version = save(store, "love", 1, self.small)

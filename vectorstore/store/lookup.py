@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import Session
 
 from vectorstore.errors import ConflictError, InvalidInputError, MisfitError, NotFoundError
@@ -129,13 +129,9 @@ def _newest(session: Session, row: ArtifactRow, reference: Reference) -> int:
 
 def _fitting(session: Session, row: ArtifactRow, reference: Reference, model: ModelIdentity) -> int:
     newest = _newest(session, row, reference)
-    alike = and_(
-        VersionRow.architecture == model.architecture,
-        VersionRow.layer_count == model.layer_count,
-        VersionRow.tokenizer_digest == model.tokenizer_digest,
-    )
+    alike = VersionRow.architecture == model.architecture, VersionRow.layer_count == model.layer_count
     usable = select(VersionRow).where(VersionRow.artifact_id == row.id, VersionRow.yanked_at.is_(None))
-    candidates = usable.where(or_(VersionRow.fingerprint == model.fingerprint, alike))
+    candidates = usable.where(*alike)  # what no misfit has; `fit` knows the rest
     with undamaged():
         for candidate in session.scalars(candidates.order_by(VersionRow.number.desc())):
             made_on = to_model(candidate)
