@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from tests.builders import make_card, make_vector
+from tests.extract.tiny_tokenizer import tiny_tokenizer
 from tests.hooks.probe import add_plan, direction_of, witness
 from tests.tiny_models import tiny_model
 from vectorstore.errors import InvalidInputError, MisfitError
 from vectorstore.hooks.fit import CompatibleModelWarning
 from vectorstore.hooks.operators import OPERATORS, get_operator
 from vectorstore.hooks.steer import steer
-from vectorstore.models.identity import identify
+from vectorstore.models.identity import Origin, identify, remember
 from vectorstore.plan import Plan, Step, plan_of
 from vectorstore.vector import Place
 
@@ -40,6 +41,14 @@ def test_other_weights_of_the_same_shape_warn_with_both_names():
     model = tiny_model()
     plan = plan_for(tiny_model(seed=1), reference="acme/tuned")
     with pytest.warns(CompatibleModelWarning, match=r"acme/tuned, which has other weights"), steer(model, plan):
+        model(IDS)
+
+
+def test_the_same_weights_with_another_vocabulary_warn_of_it():
+    model = tiny_model()
+    remember(model, Origin("here", None, tiny_tokenizer()))
+    plan = plan_for(model, tokenizer_digest=f"sha256:{'b' * 64}")
+    with pytest.warns(CompatibleModelWarning, match="which has another vocabulary than here"), steer(model, plan):
         model(IDS)
 
 

@@ -27,10 +27,12 @@ def check_fit(model: nn.Module, plan: Plan, *, force: bool = False) -> None:
     if plan.terms:
         identity = identify(model)
         for term in plan.terms:
-            if term.card.model.require_fit(identity, term.label, force=force) != "same":
+            made_on = term.card.model
+            if made_on.require_fit(identity, term.label, force=force) != "same":
+                difference = "another vocabulary" if made_on.fingerprint == identity.fingerprint else "other weights"
                 warnings.warn(
-                    f"{term.label} was computed on {term.card.model.reference}, which has other weights than "
-                    f"{identity.reference}, or another vocabulary; its strength may differ",
+                    f"{term.label} was computed on {made_on.reference}, which has {difference} than "
+                    f"{identity.reference}; its strength may differ",
                     CompatibleModelWarning,
                     stacklevel=5,
                 )
