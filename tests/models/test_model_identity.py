@@ -31,7 +31,7 @@ def test_another_architecture_is_a_mismatch():
     assert identify(tiny_model("llama")).fit(identify(tiny_model("mistral"))) == "mismatch"
 
 
-@pytest.mark.parametrize("change", ["in place", "replaced", "loaded"])
+@pytest.mark.parametrize("change", ["in place", "by its data", "replaced", "loaded"])
 def test_a_change_of_weights_is_noticed(change: str):
     model = tiny_model()
     before = identify(model).fingerprint
@@ -39,6 +39,8 @@ def test_a_change_of_weights_is_noticed(change: str):
     if change == "in place":
         with torch.no_grad():
             weight.add_(1)
+    elif change == "by its data":
+        weight.data.add_(1)
     elif change == "replaced":
         model.model.layers[1].mlp.down_proj.weight = nn.Parameter(weight.detach() + 1)
     else:
