@@ -214,12 +214,28 @@ def test_no_tokenizer_is_made_out_of_nothing(tmp_path: Path, architecture: str):
         load_model(str(tmp_path / "bare"))
 
 
-def test_a_damaged_tokenizer_is_an_integrity_error(folder: Path):
-    (folder / "tokenizer.json").write_text("{}")
-    with pytest.raises(IntegrityError, match="the tokenizer of 'tiny-llama' is damaged"):
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{}", "the tokenizer of 'tiny-llama' is damaged"),
+        ("[]", "the tokenizer of 'tiny-llama' is damaged"),
+        ('{"version": "1.0", "added_tokens": []}', "the tokenizer of 'tiny-llama' is damaged"),
+        ('{"version": "1.0", "added_', "a file of model 'tiny-llama' is damaged"),
+        ("", "a file of model 'tiny-llama' is damaged"),
+    ],
+)
+def test_a_damaged_tokenizer_is_an_integrity_error(folder: Path, text: str, problem: str):
+    (folder / "tokenizer.json").write_text(text)
+    with pytest.raises(IntegrityError, match=problem):
         load_model(str(folder))
 
 
 def test_a_folder_may_have_an_at_sign_in_its_name(folder: Path):
     renamed = folder.rename(folder.with_name("my@model"))
     assert identify(*load_model(str(renamed))).reference == "my@model"
+
+
+def test_a_folder_that_is_named_from_here_may_have_one_too(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    folder.rename(folder.with_name("my@model"))
+    monkeypatch.chdir(folder.parent)
+    assert identify(*load_model("my@model")).reference == "my@model"

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from vectorstore.errors import InvalidInputError, NotFoundError, UnavailableError
 from vectorstore.models.demo import Progress, read_demo
 from vectorstore.models.failures import first_line
-from vectorstore.models.identity import Origin, public_name, remember
+from vectorstore.models.identity import Origin, is_path, public_name, remember
 from vectorstore.models.pretrained import Loaded, Source, read
 from vectorstore.models.tokenizer import prepare
 
@@ -101,10 +101,9 @@ def _read(reference: str, dtype: torch.dtype | str, progress: Progress, *, trust
 def _origin(reference: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Origin:
     if reference == DEMO:
         return Origin(DEMO, None, tokenizer)
-    name = public_name(reference)
-    if name != reference:  # a path; its name may have an @ of its own
-        return Origin(name, None, tokenizer)
-    return Origin(name.partition("@")[0], getattr(model.config, "_commit_hash", None), tokenizer)
+    if is_path(reference):  # its name may have an @ of its own
+        return Origin(public_name(reference), None, tokenizer)
+    return Origin(reference.partition("@")[0], getattr(model.config, "_commit_hash", None), tokenizer)
 
 
 def _dtype(name: str) -> torch.dtype | str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,9 +90,11 @@ def _read_tokenizer(source: Source, **options: Any) -> PreTrainedTokenizerBase: 
         raise _no_tokenizer(source, "none of its files is there")  # transformers would make an empty one
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.location, **options)
+    except (VectorstoreError, MemoryError, json.JSONDecodeError, UnicodeDecodeError):
+        raise  # `translated` says what of these is damage
     except (OSError, ValueError, ImportError) as error:
         raise _no_tokenizer(source, first_line(error).rstrip(":")) from error
-    except (KeyError, TypeError) as error:
+    except Exception as error:  # whatever transformers stumbles over, and the plain Exception of tokenizers
         raise IntegrityError(
             f"the tokenizer of '{source.name}' is damaged ({first_line(error)})", "get its tokenizer files again"
         ) from error
