@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from tokenizers.processors import TemplateProcessing
 
 import vectorstore
 from tests.extract import oracle
 from tests.extract.counting import counted_layers
-from tests.extract.tiny_tokenizer import ids_of, tiny_tokenizer
+from tests.extract.tiny_tokenizer import IDS, ids_of, tiny_tokenizer
 from tests.tiny_models import ARCHITECTURES, LAYER_COUNT, tiny_model
 from vectorstore.canonical import canonical_bytes
 from vectorstore.card import Data
@@ -174,6 +175,7 @@ def test_a_model_in_train_mode_gives_the_same_vector_and_is_put_back():
         ({"dtype": "int8"}, "no dtype 'int8'.*bfloat16"),
         ({"batch_size": 0}, "a batch size of 0"),
         ({"seed": -1}, "a seed of -1"),
+        ({"seed": 2**63}, "a seed of 9223372036854775808; give 0 to 9223372036854775807"),
     ],
 )
 def test_bad_input_is_refused_before_the_model_runs(changes: dict[str, Any], message: str):
@@ -188,6 +190,36 @@ def test_a_text_longer_than_the_context_is_refused():
     pairs = [PAIRS[0], ContrastPair("a" * 128, "b")]
     with pytest.raises(InvalidInputError, match="positive prompt of pair 2 has 129 tokens, and the model takes 128"):
         compute(tiny_model(), tiny_tokenizer(), pairs, layer=1, **MEAN)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused():
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens([f"{number}!" for number in range(200)])
+    pairs = [PAIRS[0], ContrastPair("199!", "b")]
+    with pytest.raises(
+        InvalidInputError, match=r"the tokenizer gives token .*, and the model knows 0 to .* own tokenizer"
+    ):
+        compute(tiny_model(), tokenizer, pairs, layer=1, **MEAN)
+
+
+def test_a_tokenizer_that_leaves_its_bos_out_is_refused():
+    tokenizer = tiny_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing("$A", None, [])
+    with pytest.raises(InvalidInputError, match=r"does not put BOS first; call .*prepare\(tokenizer\)"):
+        compute(tiny_model(), tokenizer, PAIRS, layer=1, **MEAN)
+
+
+@pytest.mark.parametrize("read", ["last_content", "mean_content"])
+def test_what_a_tokenizer_appends_is_not_read(read: str):
+    tokenizer = tiny_tokenizer()
+    special = [("<bos>", IDS["<bos>"]), ("<eos>", IDS["<eos>"])]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing("<bos> $A <eos>", None, special)
+    settings = MEAN | {"layer": 1, "params": {"read": read}}
+    (vector, card), (expected, _) = (
+        compute(tiny_model(), each, PAIRS, **settings) for each in (tokenizer, tiny_tokenizer())
+    )
+    assert vector == expected
+    assert "<eos>" not in card.read.tokens[0]
 
 
 def test_activations_that_are_nan_are_refused():
