@@ -11,7 +11,8 @@ import pytest
 from vectorstore.canonical import digest
 from vectorstore.errors import IntegrityError, InvalidInputError, UnavailableError
 from vectorstore.store import Store
-from vectorstore.store.blobs import LocalBlobs, open_blobs
+from vectorstore.store.backends import open_blobs
+from vectorstore.store.local_blobs import LocalBlobs
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_folders_that_the_database_made_are_synced_into_theirs(tmp_path: Path, d
 def test_all_lists_every_digest_in_order(blobs: LocalBlobs):
     names = sorted(add(blobs, bytes([number])) for number in range(20))
     (blobs.root / "sha256" / names[0][7:9] / "stray").touch()
-    assert list(blobs.all()) == names
+    assert [stored.digest for stored in blobs.all()] == names
 
 
 def test_delete_removes_once_and_does_not_mind_twice(blobs: LocalBlobs):
@@ -149,8 +150,8 @@ def test_a_folder_that_is_not_there_is_no_damage(tmp_path: Path, root: str):
         ("FILE:///srv/blobs", "/srv/blobs"),
     ],
 )
-def test_a_path_and_a_file_url_name_a_folder(url: str, folder: str):
-    opened = open_blobs(url)
+def test_a_path_and_a_file_url_name_a_folder(tmp_path: Path, url: str, folder: str):
+    opened = open_blobs(url, tmp_path)
     assert isinstance(opened, LocalBlobs)
     assert opened.root == Path(folder)
 
@@ -168,15 +169,15 @@ def test_a_path_and_a_file_url_name_a_folder(url: str, folder: str):
         "file:///a#b",
     ],
 )
-def test_a_file_url_that_names_no_whole_path_is_refused(url: str):
+def test_a_file_url_that_names_no_whole_path_is_refused(tmp_path: Path, url: str):
     with pytest.raises(InvalidInputError, match=r"names no folder; write file:///the/whole/path"):
-        open_blobs(url)
+        open_blobs(url, tmp_path)
 
 
 @pytest.mark.parametrize("url", ["~nobody-has-this-name/x", "file:///a%00b"])
-def test_a_path_that_cannot_be_is_refused(url: str):
+def test_a_path_that_cannot_be_is_refused(tmp_path: Path, url: str):
     with pytest.raises(InvalidInputError, match="is no path"):
-        open_blobs(url)
+        open_blobs(url, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["sha256:../../etc/passwd", "sha256:ABC", "md5:0", ""])

@@ -26,7 +26,7 @@ def two(store: Store) -> Store:
 
 
 def events(store: Store) -> list[tuple[str, str, object, object]]:
-    with store._database.read() as session:
+    with store.database.read() as session:
         rows = session.scalars(select(EventRow).where(EventRow.action != "version.save").order_by(EventRow.seq))
         return [(row.action, row.subject, row.before, row.after) for row in rows]
 
@@ -139,7 +139,7 @@ class TestEvents:
         vector = make_vector()
         two.save("acme/love", vector, make_card(vector))
         two.set_alias("love", "prod")
-        with two._database.read() as session:
+        with two.database.read() as session:
             named = select(NamespaceRow.name, EventRow.seq, EventRow.actor).join_from(EventRow, NamespaceRow)
             rows = session.execute(named.order_by(NamespaceRow.name, EventRow.seq)).all()
             me = getpass.getuser()
@@ -149,7 +149,7 @@ class TestEvents:
     def test_an_identical_save_is_no_event(self, two: Store):
         vector = make_vector((3, 4), seed=1)
         two.save("love", vector, make_card(vector), labels={"topic": "love"}, presets={"mild": 1})
-        with two._database.read() as session:
+        with two.database.read() as session:
             assert verify(session, "default") == 2
 
     @pytest.mark.parametrize(
@@ -164,16 +164,16 @@ class TestEvents:
         ids=["actor", "after", "first gone", "last gone", "counter"],
     )
     def test_tampering_shows(self, two: Store, tamper):
-        with two._database.write() as session:
+        with two.database.write() as session:
             session.execute(tamper)
-        with two._database.read() as session, pytest.raises(IntegrityError, match=r"missing|altered"):
+        with two.database.read() as session, pytest.raises(IntegrityError, match=r"missing|altered"):
             verify(session, "default")
 
 
 def test_a_users_name_in_another_encoding_stops_no_change(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LOGNAME", "J\udcf6rg")
     store.save("love", make_vector(), make_card(make_vector()))
-    with store._database.read() as session:
+    with store.database.read() as session:
         assert session.scalar(select(EventRow.actor)) == "J?rg"
 
 

@@ -19,7 +19,7 @@ def test_eight_programs_saving_under_one_name(store: Store, library_url: str, bl
     saved = [store.read(version)[0] for version in versions]
     assert all(make_vector(3, seed=seed) in saved for seed in range(40))
     assert store.resolve("love") == versions[0]
-    with store._database.read() as session:
+    with store.database.read() as session:
         assert verify(session, "default") == 40
 
 
@@ -41,5 +41,5 @@ def test_an_alias_that_all_move_means_one_version(store: Store, library_url: str
         store.save("love", make_vector(3, seed=seed), make_card(make_vector(3, seed=seed)))
     assert run_together(move_alias, library_url, blobs_folder, [[1, 2, 3], [3, 1, 2], [2, 3, 1]]) == [0] * 3
     assert sum("prod" in version.aliases for version in store.history("love")) == 1
-    with store._database.read() as session:
+    with store.database.read() as session:
         assert verify(session, "default") >= 4

@@ -23,7 +23,7 @@ def check_library(store: Store, blobs: Path, acknowledged: set[str], *, newest: 
         assert card.data.items is not None
     for path in blobs.glob("sha256/*/*"):
         assert digest(path.read_bytes()) == f"sha256:{path.name}"
-    with store._database.read() as session:
+    with store.database.read() as session:
         assert verify(session, "default") == len(versions)
 
 

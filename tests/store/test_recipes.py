@@ -54,12 +54,12 @@ def test_a_recipe_may_pin_a_recipe(store: Store, recipe: Recipe):
 
 def test_what_a_recipe_pins_cannot_be_taken_away(store: Store, recipe: Recipe):
     mix = store.save_recipe("mix", recipe).version
-    with store._database.read() as session:
+    with store.database.read() as session:
         mine = select(VersionRow.id).where(VersionRow.digest == mix.digest)
         pinned = session.scalars(select(RecipeTermRow.pinned_id).where(RecipeTermRow.version_id.in_(mine))).all()
         digests = session.scalars(select(VersionRow.digest).where(VersionRow.id.in_(pinned))).all()
     assert set(digests) == {term.digest for term in recipe.terms}
-    with pytest.raises((ConflictError, sql.IntegrityError)), store._database.write() as session:
+    with pytest.raises((ConflictError, sql.IntegrityError)), store.database.write() as session:
         session.execute(delete(VersionRow).where(VersionRow.id.in_(pinned)))
     assert store.read("love")[0] == make_vector(seed=0)
 

@@ -164,10 +164,10 @@ def test_a_read_only_library_shows_what_others_write(read_only: str):
 def test_what_is_written_while_a_read_only_library_is_read_does_not_pass_as_read(read_only: str):
     with Store.open(read_only) as store:
         with pytest.raises(UnavailableError, match=r"another program is writing .*; try again"):
-            with store._database.read():
+            with store.database.read():
                 add_label(read_only, "topic")
         with pytest.raises(UnavailableError, match=r"another program is writing .*; try again"):
-            with store._database.read():
+            with store.database.read():
                 add_label(read_only, "other")
                 raise IntegrityError("malformed")
         assert set(store.resolve("love").labels) == {"topic", "other"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
 
@@ -18,7 +19,8 @@ from vectorstore.recipe import Recipe
 from vectorstore.reference import Reference, check_name, parse_reference
 from vectorstore.settings import Settings
 from vectorstore.store import catalogue, changes, contents, events, lookup
-from vectorstore.store.blobs import Blobs, open_blobs
+from vectorstore.store.backends import open_blobs
+from vectorstore.store.blobs import Blobs
 from vectorstore.store.changes import Change
 from vectorstore.store.database import Database
 from vectorstore.store.draft import About, draft_recipe, draft_vector
@@ -34,12 +36,19 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Store:
-    """A library: a database and the blobs it answers for. Open it with `Store.open()`."""
+    """A library: a database and the blobs it answers for. Open it with `Store.open()`.
 
-    def __init__(self, database: Database, blobs: Blobs) -> None:
+    Attributes:
+        database: its transactions.
+        blobs: its bytes.
+        cache: folder for what can be made again from the two.
+    """
+
+    def __init__(self, database: Database, blobs: Blobs, cache: Path) -> None:
         """Join the two halves; `open` is the way to get them."""
-        self._database = database
-        self._blobs = blobs
+        self.database = database
+        self.blobs = blobs
+        self.cache = cache
 
     @classmethod
     def open(cls, url: str | None = None, *, blobs: str | None = None, create: bool = True) -> Self:
@@ -47,7 +56,7 @@ class Store:
 
         Args:
             url: SQLAlchemy URL of the database.
-            blobs: folder of the blobs.
+            blobs: folder of the blobs, or the URL of an object store.
             create: make a library where there is none.
 
         Raises:
@@ -56,12 +65,12 @@ class Store:
             UnavailableError: when database or disk cannot be used.
         """
         settings = Settings.load(url, blobs)
-        opened = open_blobs(settings.blobs_url)
-        return cls(Database.open(settings.database_url, create=create), opened)
+        opened = open_blobs(settings.blobs_url, settings.cache)
+        return cls(Database.open(settings.database_url, create=create), opened, settings.cache)
 
     def close(self) -> None:
         """Close the database's connections; vectors that were read stay usable."""
-        self._database.close()
+        self.database.close()
 
     def __enter__(self) -> Self:
         """Close it at the end."""
@@ -105,7 +114,7 @@ class Store:
             UnavailableError: when database or disk cannot take it; nothing half saved is left.
         """
         about = About(labels, _parsed(presets), description, license, authors, parents)
-        return commit(self._database, self._blobs, draft_vector(name, vector, card, about))
+        return commit(self.database, self.blobs, draft_vector(name, vector, card, about))
 
     def save_recipe(  # noqa: PLR0913 - as above
         self,
@@ -126,7 +135,7 @@ class Store:
             InvalidInputError, ConflictError, UnavailableError: as for `save`.
         """
         about = About(labels, _parsed(presets), description, license, authors, parents)
-        return commit(self._database, self._blobs, draft_recipe(name, recipe, about))
+        return commit(self.database, self.blobs, draft_recipe(name, recipe, about))
 
     def resolve(self, reference: str | Reference, *, model: ModelIdentity | None = None) -> Version:
         """Return the version that `reference` means now.
@@ -140,7 +149,7 @@ class Store:
             MisfitError: when no version of a bare name fits `model`; lists the models there are versions for.
         """
         parsed = _reference(reference)
-        with self._database.read() as session:
+        with self.database.read() as session:
             return catalogue.load(session, lookup.find(session, parsed, model))
 
     def read(self, version: Version | Reference | str) -> tuple[SteeringVector, Card]:
@@ -151,7 +160,7 @@ class Store:
             ConflictError: when it is a recipe.
             NotFoundError: as for `resolve`.
         """
-        return contents.read_vector(self._blobs, self._version(version))
+        return contents.read_vector(self.blobs, self._version(version))
 
     def read_recipe(self, version: Version | Reference | str) -> Recipe:
         """Return a recipe.
@@ -161,7 +170,7 @@ class Store:
             ConflictError: when it is a vector.
             NotFoundError: as for `resolve`.
         """
-        return contents.read_recipe(self._blobs, self._version(version))
+        return contents.read_recipe(self.blobs, self._version(version))
 
     def list(  # noqa: PLR0913 - each narrows the list, and none is needed
         self,
@@ -192,7 +201,7 @@ class Store:
             NotFoundError: for an unknown namespace.
         """
         wanted = catalogue.Filter(namespace, labels, model, method, text, kind)
-        with self._database.read() as session:
+        with self.database.read() as session:
             return catalogue.newest_first(session, wanted, limit, after)
 
     def history(self, name: str, *, limit: int = LIMIT, after: str | None = None) -> Page:
@@ -202,7 +211,7 @@ class Store:
             NotFoundError: for an unknown name.
         """
         parsed = _name(name)
-        with self._database.read() as session:
+        with self.database.read() as session:
             return catalogue.history(session, parsed.namespace, parsed.name, limit, after)
 
     def set_alias(self, reference: str | Reference, alias: str) -> Version:
@@ -244,7 +253,7 @@ class Store:
     def _change(self, reference: str | Reference, change: ChangeVersion) -> Version:
         """Change one version in one transaction with its event, under the lock of its name."""
         parsed = _plain(reference)
-        with self._database.write() as session:
+        with self.database.write() as session:
             version_id = lookup.find(session, parsed)
             row = changes.locked(session, version_id)
             done = change(session, row, catalogue.load(session, version_id))

@@ -1,0 +1,190 @@
+"""LocalBlobs: blobs in a folder, each synced before it has a name.
+
+`sha256/ab/<hex>` holds them, read-only; `tmp/<uuid>` holds what is being written; `quarantine/` what was damaged or
+belonged to nobody. Neither obstore's nor fsspec's local store syncs, so this one is our own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vectorstore.canonical import is_digest
+from vectorstore.errors import IntegrityError, UnavailableError
+from vectorstore.store.blobs import Check, Stored
+from vectorstore.store.engine import unavailable
+from vectorstore.store.folders import make_folder, sync_folder
+
+_RESTORE = "restore it from a backup, or compute the vector again and save it"
+
+
+@dataclass(frozen=True)
+class LocalStaged:
+    """A synced file in `tmp`."""
+
+    digest: str
+    size: int
+    path: Path
+    target: Path
+
+    def publish(self) -> None:
+        """Rename the file to its digest and sync the folder: after this it survives a power cut."""
+        with _disk():
+            make_folder(self.target.parent)
+            self.path.chmod(0o444)
+            self.path.replace(self.target)
+            _sync_up(self.target.parent)
+
+    def discard(self) -> None:
+        """Remove the file, if it was not published."""
+        with suppress(OSError):
+            self.path.unlink()
+
+
+class LocalBlobs:
+    """A folder of blobs. Reading needs no right to write."""
+
+    def __init__(self, root: Path) -> None:
+        """Use `root`; it is made when the first blob is."""
+        self.root = root
+
+    def stage(self, data: bytes | Iterable[bytes], check: Check | None = None) -> LocalStaged:
+        """Stream to `tmp`, counting and hashing; let `check` see the bytes; sync the file.
+
+        Raises:
+            UnavailableError: when the disk cannot take them.
+        """
+        path = self.root / "tmp" / uuid.uuid4().hex
+        with _disk():
+            make_folder(path.parent)
+            try:
+                digest, size = _write(path, (data,) if isinstance(data, bytes) else data, check)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        return LocalStaged(digest, size, path, self._path(digest))
+
+    def exists(self, digest: str) -> bool:
+        """Return whether there is a file of this digest."""
+        return self._path(digest).is_file()
+
+    def open(self, digest: str, size: int) -> memoryview:
+        """Map the file into memory; it is read when it is used.
+
+        Raises:
+            IntegrityError: when the file is not there, or has another size.
+            UnavailableError: when it cannot be read, or the whole folder of blobs is not there.
+        """
+        path = self._path(digest)
+        with _disk():
+            if not path.exists():
+                self._require_root()
+                raise IntegrityError(f"the blob {path} is missing", _RESTORE)
+            present = path.stat().st_size
+            if present != size or not size:
+                raise IntegrityError(f"the blob {path} has {present} bytes, not {size}", _RESTORE)
+            return _mapped(path)
+
+    def delete(self, digest: str) -> None:
+        """Remove the file, if it is there, and sync the folder."""
+        path = self._path(digest)
+        with _disk():
+            if path.exists():
+                path.unlink()
+                sync_folder(path.parent)
+
+    def all(self) -> Iterator[Stored]:
+        """Yield every file, in the order of the digests."""
+        with _disk():
+            for folder in sorted(self.root.glob("sha256/[0-9a-f][0-9a-f]")):
+                for path in sorted(folder.iterdir()):
+                    if is_digest(f"sha256:{path.name}"):
+                        yield _stored(path)
+
+    def quarantine(self, digest: str) -> str:
+        """Move the file to `quarantine/`, and return its path there."""
+        path, away = self._path(digest), self.root / "quarantine" / f"{digest[7:]}-{uuid.uuid4().hex[:8]}"
+        with _disk():
+            make_folder(away.parent)
+            path.replace(away)
+            sync_folder(away.parent)
+            sync_folder(path.parent)
+        return str(away)
+
+    def leftovers(self, before: datetime) -> list[str]:
+        """Return the files in `tmp` that nobody has written to since `before`."""
+        with _disk():
+            return [str(path) for path in sorted(self.root.glob("tmp/*")) if _modified(path) < before]
+
+    def sweep(self, before: datetime) -> list[str]:
+        """Remove those, and return their paths."""
+        swept = self.leftovers(before)
+        with _disk():
+            for path in swept:
+                Path(path).unlink(missing_ok=True)
+        return swept
+
+    def _require_root(self) -> None:
+        if not self.root.is_dir():
+            raise UnavailableError(
+                f"there is no folder of blobs at {self.root}",
+                "mount it, or say where the blobs are with STEER_BLOBS_URL (or --blobs)",
+            )
+
+    def _path(self, digest: str) -> Path:
+        if not is_digest(digest):
+            raise IntegrityError(f"'{digest[:80]}' is not a digest", "digests are sha256: and 64 hex digits")
+        name = digest.removeprefix("sha256:")
+        return self.root / "sha256" / name[:2] / name
+
+
+def _write(path: Path, chunks: Iterable[bytes], check: Check | None) -> tuple[str, int]:
+    sha256, size = hashlib.sha256(), 0
+    with path.open("xb") as file:
+        for chunk in chunks:
+            sha256.update(chunk)
+            size += file.write(chunk)
+        file.flush()
+        if not size:
+            raise IntegrityError("a blob without bytes", "give the whole file")
+        if check is not None:
+            check(_mapped(path))
+        os.fsync(file.fileno())
+    return f"sha256:{sha256.hexdigest()}", size
+
+
+def _mapped(path: Path) -> memoryview:
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _sync_up(folder: Path) -> None:
+    """Sync `sha256/ab` and what it lies in: another program may have made these folders, and not synced them yet."""
+    for path in (folder, folder.parent, folder.parent.parent):
+        sync_folder(path)
+    with suppress(PermissionError):  # what holds the root may be a folder of somebody else, closed to us
+        sync_folder(folder.parent.parent.parent)
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """Turn the disk's errors into ours."""
+    try:
+        yield
+    except OSError as error:
+        raise unavailable(error) from error
+
+
+def _stored(path: Path) -> Stored:
+    return Stored(f"sha256:{path.name}", path.stat().st_size, _modified(path))
+
+
+def _modified(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
