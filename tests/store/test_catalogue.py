@@ -148,7 +148,6 @@ DAMAGE = (
     "UPDATE presets SET coefficient = 'much'",
     "UPDATE presets SET coefficient = '1/0'",
     "UPDATE version_sites SET site = 'elbow'",
-    "UPDATE versions SET authors = '7'",
     "UPDATE versions SET model = '[]'",
 )
 DAMAGE_OF_SQLITE = ("UPDATE versions SET model = '{'", "UPDATE versions SET created_at = 'zzz'")

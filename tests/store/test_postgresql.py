@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, make_url, text
 from tests.builders import make_card, make_vector
 from vectorstore.errors import ConflictError, InvalidInputError, UnavailableError
 from vectorstore.store import Store
-from vectorstore.store.database import Database, upgrade
+from vectorstore.store.database import REVISIONS, Database, upgrade
 from vectorstore.store.engine import read_url
 
 pytestmark = pytest.mark.parametrize("backend", ["postgresql"])
@@ -45,7 +45,7 @@ def test_changes_are_isolated_as_the_locks_expect_whatever_the_default(library_u
 
 def test_a_server_that_isolates_more_by_default_can_be_upgraded(empty_url: str):
     set_default(empty_url, "default_transaction_isolation", "'serializable'")
-    assert upgrade(empty_url) == "0001"
+    assert upgrade(empty_url) == REVISIONS[-1]
 
 
 @pytest.mark.parametrize("state", ["40001", "40P01"])

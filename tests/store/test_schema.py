@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -9,19 +10,21 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import exc as sql
+from sqlalchemy.pool import NullPool
 
 from tests.builders import make_card, make_vector
+from vectorstore.compose import pin
 from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, SchemaError
 from vectorstore.store import Store
 from vectorstore.store.database import REVISIONS, check, current, downgrade, upgrade
 
 
 def execute(url: str, *statements: str) -> None:
-    engine = create_engine(url)
+    engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
         for statement in statements:
             connection.execute(text(statement))
-    engine.dispose()
 
 
 def tables(url: str) -> set[str]:
@@ -70,6 +73,48 @@ def test_the_schema_goes_down_and_up_with_data_in_it(store: Store, library_url: 
         assert again.save("love", vector, make_card(vector)).version.number == 1
 
 
+def rows(url: str, query: str) -> list[tuple[object, ...]]:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        found = [tuple(row) for row in connection.execute(text(query))]
+    engine.dispose()
+    return found
+
+
+def test_the_second_schema_goes_down_and_up_with_everything_in_it(store: Store, library_url: str, blobs_folder: Path):
+    for seed in range(3):
+        vector = make_vector(3, seed=seed)
+        store.save("acme/love", vector, make_card(vector), authors=["Ann Ö", "Bob, Jr."], labels={"seed": str(seed)})
+    store.save_recipe("mix", pin(store, "2*acme/love@1"))
+    store.yank("acme/love@3")
+    store.delete("acme/love@2", reason="wrong pairs")
+    before = [version.to_json() for version in (*store.history("acme/love"), *store.list())]
+    store.close()
+    assert downgrade(library_url, "0001") == "0001"
+    assert [
+        tuple(json.loads(names) if isinstance(names, str) else names)
+        for (names,) in rows(library_url, "SELECT authors FROM versions ORDER BY id")
+    ] == [("Ann Ö", "Bob, Jr."), ("Ann Ö", "Bob, Jr."), ()]
+    with pytest.raises(SchemaError, match="older schema 0001; type: steer db upgrade"):
+        Store.open(library_url)
+    assert upgrade(library_url) == REVISIONS[-1] == check(library_url)
+    with Store.open(library_url, blobs=str(blobs_folder)) as again:
+        assert [version.to_json() for version in (*again.history("acme/love"), *again.list())] == before
+        assert again.list(text="ann").versions == again.list("acme").versions
+        vector = make_vector(3, seed=2)
+        assert again.save("acme/love", make_vector(seed=9), make_card(make_vector(seed=9))).version.number == 4
+
+
+def test_a_blob_that_an_older_program_was_deleting_is_only_pending(library_url: str):
+    downgrade(library_url, "0001")
+    values = f"'sha256:{'a' * 64}', 1, 'deleting', '2026-01-01 00:00:00+00:00'"
+    execute(library_url, f"INSERT INTO blobs (digest, size, state, leased_until) VALUES ({values})")  # noqa: S608 - ours
+    upgrade(library_url)
+    assert rows(library_url, "SELECT state FROM blobs") == [("pending",)]
+    with pytest.raises(sql.IntegrityError):
+        execute(library_url, "UPDATE blobs SET state = 'deleting'")
+
+
 def test_opening_an_empty_database_makes_a_library(empty_url: str, tmp_path: Path):
     with Store.open(empty_url, blobs=str(tmp_path / "blobs")) as opened:
         assert opened.list().versions == ()
@@ -88,9 +133,9 @@ def test_a_newer_schema_says_to_upgrade_the_package(library_url: str):
 
 
 def test_an_older_schema_says_the_command(library_url: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("vectorstore.store.database.REVISIONS", (*REVISIONS, "0002"))
-    monkeypatch.setattr("vectorstore.store.database._HEAD", "0002")
-    with pytest.raises(SchemaError, match=r"older schema 0001; type: steer db upgrade$"):
+    monkeypatch.setattr("vectorstore.store.database.REVISIONS", (*REVISIONS, "0999"))
+    monkeypatch.setattr("vectorstore.store.database._HEAD", "0999")
+    with pytest.raises(SchemaError, match=rf"older schema {REVISIONS[-1]}; type: steer db upgrade$"):
         Store.open(library_url)
 
 
@@ -139,7 +184,7 @@ def test_a_revision_without_tables_is_not_ours(empty_url: str):
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [("DELETE FROM alembic_version", "names 0 schemas"), ("INSERT INTO alembic_version VALUES ('0002')", "names 2")],
+    [("DELETE FROM alembic_version", "names 0 schemas"), ("INSERT INTO alembic_version VALUES ('0001')", "names 2")],
 )
 def test_tables_without_one_revision_are_refused(library_url: str, change: str, said: str):
     execute(library_url, change)

@@ -53,6 +53,7 @@ def whole() -> Select[VersionRow]:
             selectinload(VersionRow.blobs),
             selectinload(VersionRow.sites),
             selectinload(VersionRow.aliases),
+            selectinload(VersionRow.authors),
             selectinload(VersionRow.labels),
             selectinload(VersionRow.presets),
         )
@@ -66,9 +67,8 @@ def load(session: Session, version_id: int) -> Version:
         return to_version(session.scalars(whole().where(VersionRow.id == version_id)).one())
 
 
-def make_findable(session: Session, version_id: int) -> None:
+def make_findable(session: Session, version_id: int, version: Version) -> None:
     """Let text search find a version by what is now said about it."""
-    version = load(session, version_id)
     model = (version.model.reference, version.model.architecture) if version.model else ()
     labels = (text for label in version.labels.items() for text in label)
     texts = (version.name, version.description, *labels, *version.authors, version.method or "", *model)

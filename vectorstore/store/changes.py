@@ -1,9 +1,10 @@
-"""What may change about a version: aliases, labels, presets, description. Each change is one event."""
+"""What may change about a version: aliases, labels, presets, description, yanked or not. Each change is one event."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -12,6 +13,7 @@ from vectorstore.canonical import Json
 from vectorstore.errors import InvalidInputError, NotFoundError
 from vectorstore.preset import Preset
 from vectorstore.reference import check_name
+from vectorstore.store.newest import appoint
 from vectorstore.store.presets import check_preset
 from vectorstore.store.rows import preset_row, undamaged
 from vectorstore.store.schema import AliasRow, ArtifactRow, LabelRow, PresetRow, VersionRow
@@ -107,6 +109,24 @@ def set_description(_session: Session, row: VersionRow, version: Version, descri
         return None
     row.description = description
     return Change("description.set", {"description": version.description}, {"description": description})
+
+
+def yank(session: Session, row: VersionRow, version: Version, reason: str) -> Change | None:
+    """Let a bare name no longer mean this version; who names it outright still gets it. None where it is yanked."""
+    if version.yanked:
+        return None
+    row.yanked_at = datetime.now(UTC)
+    appoint(session, row.artifact_id)
+    return Change("version.yank", {"yanked": False}, {"yanked": True} | ({"reason": reason} if reason else {}))
+
+
+def restore(session: Session, row: VersionRow, version: Version) -> Change | None:
+    """Take a yank back. None where there is none."""
+    if not version.yanked:
+        return None
+    row.yanked_at = None
+    appoint(session, row.artifact_id)
+    return Change("version.restore", {"yanked": True}, {"yanked": False})
 
 
 def _missing(version: Version, what: str, name: str, present: Iterable[str]) -> NotFoundError:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import ColumnElement, Select, and_, select
 from sqlalchemy.orm import Session
 
 from vectorstore.errors import ConflictError, InvalidInputError, MisfitError, NotFoundError
 from vectorstore.identity import ModelIdentity
 from vectorstore.reference import DEFAULT_NAMESPACE, Reference
 from vectorstore.store.rows import to_model, undamaged
-from vectorstore.store.schema import AliasRow, ArtifactRow, NamespaceRow, VersionRow
+from vectorstore.store.schema import AliasRow, ArtifactRow, NamespaceRow, TombstoneRow, VersionRow
 
 NEIGHBOURS = 500
 SHOWN = 10
@@ -89,6 +89,7 @@ def full_name(namespace: str, name: str) -> str:
 def _numbered(session: Session, row: ArtifactRow, reference: Reference) -> int:
     found = session.scalar(_ids(row).where(VersionRow.number == reference.version))
     if found is None:
+        _refuse_deleted(session, row, TombstoneRow.number == reference.version)
         raise NotFoundError(f"{_name(reference)} has no version {reference.version}", _numbers(session, row))
     return found
 
@@ -113,6 +114,7 @@ def _digested(session: Session, row: ArtifactRow, reference: Reference) -> int:
         .limit(SHOWN)
     ).all()
     if not found:
+        _refuse_deleted(session, row, and_(TombstoneRow.digest >= start, TombstoneRow.digest < f"{start}g"))
         raise NotFoundError(f"{_name(reference)} has no version with digest {start}", _numbers(session, row))
     if len(found) > 1:
         listed = ", ".join(f"@{number} is {digest[:19]}" for _, number, digest in found)
@@ -123,8 +125,26 @@ def _digested(session: Session, row: ArtifactRow, reference: Reference) -> int:
 def _newest(session: Session, row: ArtifactRow, reference: Reference) -> int:
     found = session.scalar(_ids(row).where(VersionRow.newest))
     if found is None:
-        raise NotFoundError(f"every version of {_name(reference)} is yanked", _numbers(session, row))
+        present = session.scalar(_ids(row).limit(1)) is not None
+        what = "yanked" if present else "deleted"
+        raise NotFoundError(f"every version of {_name(reference)} is {what}", _numbers(session, row))
     return found
+
+
+def _refuse_deleted(session: Session, row: ArtifactRow, which: ColumnElement[bool]) -> None:
+    """Say of a version that is not there that it was deleted, if it was."""
+    mine = select(TombstoneRow).where(TombstoneRow.artifact_id == row.id, which)
+    tombstone = session.scalar(mine.order_by(TombstoneRow.number.desc()).limit(1))
+    if tombstone is None:
+        return
+    name = full_name(
+        session.scalars(select(NamespaceRow.name).where(NamespaceRow.id == row.namespace_id)).one(), row.name
+    )
+    why = f": {tombstone.reason}" if tombstone.reason else ""
+    raise NotFoundError(
+        f"{name}@{tombstone.number} was deleted on {tombstone.deleted_at:%Y-%m-%d} by {tombstone.actor}{why}",
+        _numbers(session, row),
+    )
 
 
 def _fitting(session: Session, row: ArtifactRow, reference: Reference, model: ModelIdentity) -> int:

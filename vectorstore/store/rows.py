@@ -52,7 +52,7 @@ def to_version(row: VersionRow) -> Version:
         presets=MappingProxyType({preset.name: to_preset(preset) for preset in row.presets}),
         description=row.description,
         license=row.license,
-        authors=tuple(row.authors),
+        authors=tuple(author.author for author in row.authors),
         yanked=row.yanked_at is not None,
     )
 

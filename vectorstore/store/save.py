@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -27,9 +27,11 @@ from vectorstore.store import catalogue, events
 from vectorstore.store.blobs import Blobs, Staged
 from vectorstore.store.database import Database
 from vectorstore.store.draft import Draft
+from vectorstore.store.newest import appoint
 from vectorstore.store.rows import preset_row, site_row
 from vectorstore.store.schema import (
     ArtifactRow,
+    AuthorRow,
     Base,
     BlobRow,
     LabelRow,
@@ -89,11 +91,8 @@ def _lease(session: Session, staged: Sequence[Staged]) -> None:
     for blob in sorted(staged, key=lambda blob: blob.digest):
         values = {"digest": blob.digest, "size": blob.size, "state": "pending", "leased_until": until}
         statement = _insert(session, BlobRow).values(values)
+        # Whoever collects it at this moment holds the row's lock until the file is gone; then this makes a new row.
         session.execute(statement.on_conflict_do_update(index_elements=["digest"], set_={"leased_until": until}))
-    # What is being deleted is taken back. So whoever deletes has to remove the file while it holds the row's lock:
-    # after its transaction the row may be ours again, and the file with it.
-    doomed = BlobRow.digest.in_([blob.digest for blob in staged]), BlobRow.state == "deleting"
-    session.execute(update(BlobRow).where(*doomed).values(state="pending"))
 
 
 def _publish(session: Session, draft: Draft, staged: Sequence[Staged]) -> Saved:
@@ -105,7 +104,7 @@ def _publish(session: Session, draft: Draft, staged: Sequence[Staged]) -> Saved:
     if (existing := session.scalar(same)) is not None:
         return Saved(catalogue.load(session, existing), created=False)
     row = _version_row(session, artifact, draft)
-    catalogue.make_findable(session, row.id)
+    appoint(session, artifact.id)
     saved = Saved(catalogue.load(session, row.id), created=True)
     after = {"digest": row.digest, "kind": artifact.kind}
     events.record(session, artifact.namespace_id, "version.save", str(saved.version), after=after)
@@ -137,7 +136,7 @@ def _make_name(session: Session, draft: Draft) -> None:
 def _make_live(session: Session, digests: set[str]) -> None:
     mine = select(BlobRow).where(BlobRow.digest.in_(digests)).order_by(BlobRow.digest)
     rows = session.scalars(mine.with_for_update()).all()
-    if len(rows) != len(digests) or any(row.state == "deleting" for row in rows):
+    if len(rows) != len(digests):
         raise UnavailableError(f"saving took longer than its lease of {LEASE}", "save again")
     for row in rows:
         row.state, row.verified_at = "live", datetime.now(UTC)
@@ -145,19 +144,18 @@ def _make_live(session: Session, digests: set[str]) -> None:
 
 def _version_row(session: Session, artifact: ArtifactRow, draft: Draft) -> VersionRow:
     """Add the version and everything that belongs to it, under the artifact's lock."""
-    older = VersionRow.artifact_id == artifact.id, VersionRow.newest
-    session.execute(update(VersionRow).where(*older).values(newest=False))
     about, card = draft.about, draft.card
     row = VersionRow(
         namespace_id=artifact.namespace_id,
         artifact_id=artifact.id,
+        full_name=f"{draft.namespace}/{draft.name}",
         number=artifact.next_version,
         digest=draft.manifest.digest,
         created_at=datetime.now(UTC),
-        newest=True,
+        newest=False,
         description=about.description,
         license=about.license,
-        authors=list(about.authors),
+        authors=[AuthorRow(position=n, author=author) for n, author in enumerate(about.authors)],
         method=card.method.name if card else None,
         model_reference=card.model.reference if card else None,
         fingerprint=card.model.fingerprint if card else None,

@@ -81,11 +81,15 @@ class NamespaceRow(Base):
 
 
 class BlobRow(Base):
-    """Bytes that the library answers for. `live` once a version needs them; before, `pending` under a lease."""
+    """Bytes that the library answers for: `live` while a version needs them, else `pending`.
+
+    What is pending may be collected some time after `leased_until`: when a save is over that was never finished, or
+    when the last version that needed the bytes was deleted.
+    """
 
     __tablename__ = "blobs"
     __table_args__ = (
-        CheckConstraint("state IN ('pending', 'live', 'deleting')", name="state"),
+        CheckConstraint("state IN ('pending', 'live')", name="state"),
         Index(None, "leased_until", sqlite_where=text("state <> 'live'"), postgresql_where=text("state <> 'live'")),
     )
     digest: Mapped[str] = mapped_column(DIGEST, primary_key=True)
@@ -118,7 +122,8 @@ _NEWEST: dict[str, Any] = {"sqlite_where": text("newest = 1"), "postgresql_where
 class VersionRow(Base):
     """A version. `newest` marks the newest one of its name that is not yanked: the catalogue lists those.
 
-    Recipes have no method and no model.
+    `full_name` is `namespace/name`, kept here so that a list by name needs no sorting. Recipes have no method and no
+    model.
     """
 
     __tablename__ = "versions"
@@ -131,12 +136,14 @@ class VersionRow(Base):
         Index("ix_versions_newest_model_reference", "model_reference", "id", **_NEWEST),
         Index("ix_versions_newest_fingerprint", "fingerprint", "id", **_NEWEST),
         Index("ix_versions_newest_method", "method", "id", **_NEWEST),
+        Index("ix_versions_newest_full_name", "full_name", **_NEWEST),
         Index(None, "digest"),
         {"sqlite_autoincrement": True},
     )
     id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)
     namespace_id: Mapped[int] = mapped_column(ForeignKey("namespaces.id"))
     artifact_id: Mapped[int] = mapped_column(ForeignKey("artifacts.id"))
+    full_name: Mapped[str] = mapped_column(ordered_text(2 * NAME_LENGTH + 1))
     number: Mapped[int] = mapped_column(Integer)
     digest: Mapped[str] = mapped_column(DIGEST, ForeignKey("blobs.digest"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -144,7 +151,6 @@ class VersionRow(Base):
     yanked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     description: Mapped[str] = mapped_column(Text)
     license: Mapped[str] = mapped_column(String(255))
-    authors: Mapped[list[str]] = mapped_column(JSON)
     method: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     model_reference: Mapped[str | None] = mapped_column(REFERENCE)
     fingerprint: Mapped[str | None] = mapped_column(String(DIGEST_LENGTH))
@@ -157,6 +163,7 @@ class VersionRow(Base):
     blobs: Mapped[list[VersionBlobRow]] = relationship(lazy="raise", order_by="VersionBlobRow.position")
     sites: Mapped[list[VersionSiteRow]] = relationship(lazy="raise")
     aliases: Mapped[list[AliasRow]] = relationship(lazy="raise", order_by="AliasRow.alias")
+    authors: Mapped[list[AuthorRow]] = relationship(lazy="raise", order_by="AuthorRow.position")
     labels: Mapped[list[LabelRow]] = relationship(lazy="raise", order_by="LabelRow.key")
     presets: Mapped[list[PresetRow]] = relationship(lazy="raise", order_by="PresetRow.name")
 
@@ -176,7 +183,7 @@ class VersionSiteRow(Base):
     """A direction of a version: its place, width, rows (`[t, d]`, else none), norm and R."""
 
     __tablename__ = "version_sites"
-    __table_args__ = (Index(None, "site", "layer", "version_id"),)
+    __table_args__ = (Index(None, "site", "layer", "version_id"), Index(None, "layer", "version_id"))
     version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), primary_key=True)
     site: Mapped[str] = mapped_column(String(16), primary_key=True)
     layer: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -193,6 +200,16 @@ class AliasRow(Base):
     artifact_id: Mapped[int] = mapped_column(ForeignKey("artifacts.id"), primary_key=True)
     alias: Mapped[str] = mapped_column(NAME, primary_key=True)
     version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), index=True)
+
+
+class AuthorRow(Base):
+    """Who made a version, in the order in which they were named."""
+
+    __tablename__ = "authors"
+    __table_args__ = (Index(None, "author", "version_id"),)
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    author: Mapped[str] = mapped_column(ordered_text(255))
 
 
 class LabelRow(Base):
@@ -250,7 +267,7 @@ class EvaluationRow(Base):
 
 
 class TombstoneRow(Base):
-    """A version that was deleted: its number and digest are remembered and never bound again."""
+    """A version that was deleted: its number is never bound again."""
 
     __tablename__ = "tombstones"
     artifact_id: Mapped[int] = mapped_column(ForeignKey("artifacts.id"), primary_key=True)
@@ -258,6 +275,7 @@ class TombstoneRow(Base):
     digest: Mapped[str] = mapped_column(DIGEST)
     deleted_at: Mapped[datetime] = mapped_column(UtcDateTime)
     reason: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(String(255))
 
 
 class EventRow(Base):

@@ -31,14 +31,21 @@ def is_search_table(name: str | None) -> bool:
 
 def index(session: Session, version_id: int, texts: Iterable[str]) -> None:
     """Make a version findable by the words of `texts`, and by no others."""
+    forget(session, version_id)
     words = [word for word, _ in _words(" ".join(texts))]
     if _is_sqlite(session):
-        session.execute(delete(_FTS5).where(_FTS5.c.rowid == version_id))
         session.execute(insert(_FTS5).values(rowid=version_id, words=" ".join(words)))
     else:
-        session.execute(delete(_TSVECTOR).where(_TSVECTOR.c.version_id == version_id))
         vector = func.array_to_tsvector(cast(words, ARRAY(Text)))
         session.execute(insert(_TSVECTOR).values(version_id=version_id, words=vector))
+
+
+def forget(session: Session, version_id: int) -> None:
+    """Let a version be found no more."""
+    if _is_sqlite(session):
+        session.execute(delete(_FTS5).where(_FTS5.c.rowid == version_id))
+    else:
+        session.execute(delete(_TSVECTOR).where(_TSVECTOR.c.version_id == version_id))
 
 
 def narrow(

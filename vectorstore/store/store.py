@@ -18,14 +18,16 @@ from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe
 from vectorstore.reference import Reference, check_name, parse_reference
 from vectorstore.settings import Settings
-from vectorstore.store import catalogue, changes, contents, events, lookup
+from vectorstore.store import catalogue, changes, contents, deletion, events, lookup
 from vectorstore.store.backends import open_blobs
 from vectorstore.store.blobs import Blobs
 from vectorstore.store.changes import Change
 from vectorstore.store.database import Database
 from vectorstore.store.draft import About, draft_recipe, draft_vector
+from vectorstore.store.newest import changed
 from vectorstore.store.save import commit
 from vectorstore.store.schema import VersionRow
+from vectorstore.store.texts import check_text
 from vectorstore.store.version import Page, Saved, Version
 from vectorstore.vector import SteeringVector
 
@@ -247,6 +249,36 @@ class Store:
         """Describe a version anew."""
         return self._change(reference, partial(changes.set_description, description=description))
 
+    def yank(self, reference: str | Reference, reason: str = "") -> Version:
+        """Withdraw a version: a bare name means it no more, while what names or pins it outright still gets it."""
+        check_text("reason", reason)
+        return self._change(reference, partial(changes.yank, reason=reason))
+
+    def restore(self, reference: str | Reference) -> Version:
+        """Take a yank back."""
+        return self._change(reference, changes.restore)
+
+    def delete(self, reference: str | Reference, reason: str = "") -> Version:
+        """Delete a version for good, and return what it was; its number never means anything else.
+
+        Its bytes go with `vectorstore.store.gc.collect`, some time later.
+
+        Raises:
+            InvalidInputError: for a bare name: a version is deleted by its number, an alias or its digest.
+            ConflictError: when recipes or other versions need it; lists them.
+        """
+        check_text("reason", reason)
+        parsed = _plain(reference)
+        if parsed == replace(parsed, version=None, alias=None, digest=None):
+            raise InvalidInputError(f"'{parsed}' is a name with all its versions", f"name one version: {parsed}@1")
+        with self.database.write() as session:
+            version_id = lookup.find(session, parsed)
+            row = changes.locked(session, version_id)
+            version, namespace_id = catalogue.load(session, version_id), row.namespace_id
+            done = deletion.remove(session, row, version, reason)
+            events.record(session, namespace_id, done.action, str(version), before=done.before, after=done.after)
+            return version
+
     def _version(self, version: Version | Reference | str) -> Version:
         return version if isinstance(version, Version) else self.resolve(version)
 
@@ -259,9 +291,7 @@ class Store:
             done = change(session, row, catalogue.load(session, version_id))
             if done is None:
                 return catalogue.load(session, version_id)
-            session.flush()
-            catalogue.make_findable(session, version_id)
-            version = catalogue.load(session, version_id)
+            version = changed(session, row)
             events.record(session, row.namespace_id, done.action, str(version), before=done.before, after=done.after)
             return version
 

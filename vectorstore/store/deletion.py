@@ -1,0 +1,108 @@
+"""Deletion: a version goes for good, and leaves a tombstone, so that its number never means anything else.
+
+Its blobs are only marked as no longer needed: collecting them is the work of `gc`, some time later.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, CompoundSelect, delete, select, update
+from sqlalchemy.orm import Session
+
+from vectorstore.errors import ConflictError
+from vectorstore.store import events, search
+from vectorstore.store.changes import Change
+from vectorstore.store.newest import appoint
+from vectorstore.store.schema import (
+    AliasRow,
+    AuthorRow,
+    BlobRow,
+    EvaluationRow,
+    LabelRow,
+    LineageRow,
+    PresetRow,
+    RecipeTermRow,
+    TombstoneRow,
+    VersionBlobRow,
+    VersionRow,
+    VersionSiteRow,
+)
+from vectorstore.store.version import Version
+
+SHOWN = 10
+_PARTS = (
+    AliasRow,
+    AuthorRow,
+    EvaluationRow,
+    LabelRow,
+    LineageRow,
+    PresetRow,
+    RecipeTermRow,
+    VersionBlobRow,
+    VersionSiteRow,
+)
+
+
+def remove(session: Session, row: VersionRow, version: Version, reason: str) -> Change:
+    """Delete a version whose name is locked.
+
+    Raises:
+        ConflictError: when recipes or other versions need it; lists them.
+    """
+    _require_unneeded(session, row, version)
+    digests = [row.digest, *(blob.digest for blob in version.blobs)]
+    session.scalars(select(BlobRow).where(BlobRow.digest.in_(digests)).order_by(BlobRow.digest).with_for_update()).all()
+    search.forget(session, row.id)
+    for part in _PARTS:
+        session.execute(delete(part).where(part.version_id == row.id))
+    session.execute(delete(VersionRow).where(VersionRow.id == row.id))
+    session.add(
+        TombstoneRow(
+            artifact_id=row.artifact_id,
+            number=row.number,
+            digest=row.digest,
+            deleted_at=datetime.now(UTC),
+            reason=reason,
+            actor=events.actor(),
+        )
+    )
+    _release(session, digests)
+    session.expunge(row)
+    appoint(session, row.artifact_id)
+    before = {"digest": version.digest, "aliases": list(version.aliases), "labels": dict(version.labels)}
+    return Change("version.delete", before, {"reason": reason} if reason else None)
+
+
+def needed() -> ColumnElement[bool]:
+    """Return the condition that a version needs the blob of the query's BlobRow."""
+    part = select(VersionBlobRow.version_id).where(VersionBlobRow.digest == BlobRow.digest)
+    manifest = select(VersionRow.id).where(VersionRow.digest == BlobRow.digest)
+    return part.exists() | manifest.exists()
+
+
+def _require_unneeded(session: Session, row: VersionRow, version: Version) -> None:
+    pinned = select(RecipeTermRow.version_id).where(RecipeTermRow.pinned_id == row.id)
+    parent = select(LineageRow.version_id).where(LineageRow.parent_id == row.id)
+    users = _references(session, pinned.union(parent))
+    if users:
+        raise ConflictError(
+            f"{version.reference} is needed by {', '.join(users)}",
+            "delete these first, or yank it instead: `steer yank` keeps it for them",
+        )
+
+
+def _references(session: Session, ids: CompoundSelect[int]) -> list[str]:
+    named = select(VersionRow.full_name, VersionRow.number).where(VersionRow.id.in_(ids)).order_by(VersionRow.id)
+    found = session.execute(named.limit(SHOWN + 1)).all()
+    listed = [f"{name.removeprefix('default/')}@{number}" for name, number in found[:SHOWN]]
+    return [*listed, "and others"] if len(found) > SHOWN else listed
+
+
+def _release(session: Session, digests: list[str]) -> None:
+    """Mark the blobs that no version needs any more; a lease that a save holds stays."""
+    now = datetime.now(UTC)
+    free = update(BlobRow).where(BlobRow.digest.in_(digests), ~needed())
+    options = {"synchronize_session": False}
+    session.execute(free.where(BlobRow.leased_until < now).values(leased_until=now), execution_options=options)
+    session.execute(free.values(state="pending"), execution_options=options)
