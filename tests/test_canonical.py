@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vectorstore.canonical import MAX_DEPTH, canonical_bytes, digest, is_digest, strict_loads
+from vectorstore.canonical import MAX_DEPTH, MAX_DIGITS, MAX_MARKS, canonical_bytes, digest, is_digest, strict_loads
 from vectorstore.errors import IntegrityError, InvalidInputError
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -74,12 +74,14 @@ def test_a_value_that_holds_itself_is_refused():
         (b"\xed\xa0\x80", "can't decode byte 0xed"),
         (b"\xef\xbb\xbf{}", "BOM"),
         ("{}".encode("utf-16"), "can't decode"),
-        (b"9" * 4301, "4300 digits"),
+        (b"9" * (MAX_DIGITS + 1), "a whole number of 1001 digits, where 1000 are allowed"),
+        (b"-" + b"9" * MAX_DIGITS, "a whole number of 1001 digits, where 1000 are allowed"),
         (b'{"a": 1, "b": 2, "a": 1}', "key 'a' occurs twice"),
         (b'[{"a": {"b": 1, "b": 2}}]', "key 'b' occurs twice"),
         (nested(MAX_DEPTH + 1), "nested deeper than 64"),
-        (nested(100_000), "recursion"),
-        (b'{"a":' * 100_000, "recursion"),
+        (nested(50_000), "recursion"),
+        (b'{"a":' * 30_000, "recursion"),
+        (nested(100_000), "100000 brackets, commas and colons, where 65536 are allowed"),
     ],
     ids=lambda value: str(value[:24]),
 )
@@ -98,11 +100,21 @@ def test_json_may_nest_as_deep_as_the_limit():
     assert strict_loads(nested(MAX_DEPTH), "it") == json.loads(nested(MAX_DEPTH))
 
 
+def test_json_may_have_as_many_marks_as_the_limit():
+    assert len(strict_loads(b"[" + b"0," * (MAX_MARKS - 1) + b"0]", "it")) == MAX_MARKS
+    with pytest.raises(IntegrityError, match=r"it is not valid JSON \(65537 brackets, commas and colons"):
+        strict_loads(b"[" + b"0," * MAX_MARKS + b"0]", "it")
+
+
+def test_whole_numbers_may_be_as_long_as_the_limit():
+    assert strict_loads(b"9" * MAX_DIGITS, "it") == 10**MAX_DIGITS - 1
+
+
 @pytest.mark.timeout(20)
 def test_one_duplicate_among_many_keys_is_found_at_once():
-    keys = [*range(100_000), 99_999]
+    keys = [*range(32_000), 31_999]
     data = b"{" + b",".join(b'"%d":0' % key for key in keys) + b"}"
-    with pytest.raises(IntegrityError, match="key '99999' occurs twice"):
+    with pytest.raises(IntegrityError, match="key '31999' occurs twice"):
         strict_loads(data, "the header")
 
 

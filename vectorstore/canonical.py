@@ -12,6 +12,8 @@ from vectorstore.errors import IntegrityError, InvalidInputError
 
 Json = dict[str, Any]
 MAX_DEPTH = 64
+MAX_DIGITS = 1000
+MAX_MARKS = 1 << 16
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -31,15 +33,17 @@ def canonical_bytes(value: object) -> bytes:
 
 
 def strict_loads(data: bytes, what: str) -> Any:  # noqa: ANN401 - JSON is any of its types
-    """Parse JSON that somebody else wrote: UTF-8, no duplicate keys, no NaN, and no deeper than MAX_DEPTH.
+    """Parse JSON that somebody else wrote: UTF-8, no duplicate keys, no NaN, and no more of anything than needed.
 
-    What it returns can always be written again by `canonical_bytes`.
+    It may have MAX_MARKS brackets, commas and colons, whole numbers of MAX_DIGITS, and nest as deep as MAX_DEPTH: what
+    is larger is refused in milliseconds. What it returns can always be written again by `canonical_bytes`.
 
     Raises:
         IntegrityError: for anything else; `what` names the bytes in the message.
     """
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        _check_marks(data)
+        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer)
         _check_depth(value)
         canonical_bytes(value)  # refuses 1e999, which reads as infinity, and lone surrogates, which \u can spell
     except (ValueError, RecursionError, InvalidInputError) as error:
@@ -72,6 +76,19 @@ def digest(data: bytes | bytearray | memoryview) -> str:
 def is_digest(text: str) -> bool:
     """Return whether `text` is `sha256:` and 64 lower-case hex digits."""
     return _DIGEST.fullmatch(text) is not None
+
+
+def _check_marks(data: bytes) -> None:
+    """Bound what parsing costs before it starts: each value takes a mark, and some 100 bytes and 500 ns."""
+    marks = sum(map(data.count, (b"[", b"{", b",", b":")))
+    if marks > MAX_MARKS:
+        raise ValueError(f"{marks} brackets, commas and colons, where {MAX_MARKS} are allowed")
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:  # the time to read one grows with the square of its length
+        raise ValueError(f"a whole number of {len(text)} digits, where {MAX_DIGITS} are allowed")
+    return int(text)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Json:

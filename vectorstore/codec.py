@@ -7,7 +7,7 @@ tensor is built.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isclose, prod
 from typing import Any
@@ -26,7 +26,8 @@ CARD_KEY = "card"
 REFERENCE_SUFFIX = ".reference"
 MAX_HEADER = 1 << 20
 MAX_TENSORS = 1024
-MAX_BLOB = 1 << 30
+MAX_BLOB = 1 << 27  # 126 layers of width 16,384 in float32 take 8 MB; 16 times that is read in some 0.1 s
+BLOCK = 1 << 18  # the values that are checked at once: they fit into the cache, and into any memory
 DTYPES: Mapping[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -53,7 +54,7 @@ def pack(vector: SteeringVector, card: Card) -> bytes:
         InvalidInputError: for what `unpack` would refuse: a card of other directions, NaN, a card that is too large.
     """
     tensors = _tensors(vector)
-    if not _finite(vector):
+    if not finite(vector):
         raise InvalidInputError("the vector has NaN or infinite values", "compute it again in float32")
     check_card(vector, card)
     blob = safetensors.numpy.save(tensors, {CARD_KEY: canonical_bytes(card.to_json()).decode()})
@@ -84,7 +85,7 @@ def unpack(data: bytes | memoryview, *, trusted: bool = False) -> tuple[Steering
     vector = _vector({name: _map(view, base, entry) for name, entry in entries.items()})
     if not trusted and canonical_bytes(card.to_json()) != metadata[CARD_KEY].encode():
         raise IntegrityError("the card is not in its canonical form", _AGAIN)
-    if not trusted and not _finite(vector):
+    if not trusted and not finite(vector):
         raise IntegrityError("the blob has NaN or infinite values", _AGAIN)
     try:
         check_card(vector, card, norms=not trusted)
@@ -129,7 +130,8 @@ def check_card(vector: SteeringVector, card: Card, *, norms: bool = True) -> Non
                 f"and {card.model.layer_count} layers",
                 "use the card of compute()",
             )
-    for place, norm in vector.norms.items() if norms else ():
+    for place, direction in vector.directions.items() if norms else ():
+        norm = _norm(direction)
         if not isclose(norm, card.norms[place], rel_tol=1e-6):
             raise InvalidInputError(
                 f"the card says norm {card.norms[place]:.6g} at {place}, but it is {norm:.6g}",
@@ -159,9 +161,45 @@ def _vector(tensors: Mapping[str, Array]) -> SteeringVector:
         raise IntegrityError(f"the blob is not a steering vector: {error.problem}", _AGAIN) from error
 
 
-def _finite(vector: SteeringVector) -> bool:
+def finite(vector: SteeringVector) -> bool:
+    """Return whether no value is NaN or infinite, by the bits and in blocks: as fast in bfloat16 as in float32."""
     arrays = (*vector.directions.values(), *vector.references.values())
-    return all(bool(np.isfinite(array).all()) for array in arrays)
+    return all(_finite(array) for array in arrays)
+
+
+def _finite(array: Array) -> bool:
+    dtype = array.dtype
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    magnitude = np.array(np.inf, dtype).view(unsigned)  # NaN and infinity are the patterns from this one on
+    sign = unsigned.type(1 << (8 * dtype.itemsize - 1))
+    flat = array.reshape(-1).view(unsigned)
+    return all((flat[start : start + BLOCK] & ~sign).max() < magnitude for start in range(0, flat.size, BLOCK))
+
+
+def _norm(direction: Array) -> float:
+    """Return what `direction_norm` does, to its last digits or so, in blocks: no copy as large as the blob is made."""
+    width = direction.shape[-1]
+    rows = direction.reshape(-1, width)  # (positions, width)
+    high = max(1, BLOCK // width)
+    room = np.empty(BLOCK)  # one for all blocks: fresh memory costs more than the sums
+    with np.errstate(over="ignore"):
+        blocks = (rows[top : top + high] for top in range(0, len(rows), high))
+        squares = [np.max(sum(_squares(part, room) for part in _columns(block))) for block in blocks]
+    return float(np.sqrt(np.max(squares)))
+
+
+def _columns(block: Array) -> Iterator[Array]:
+    """Yield all columns of a block, as many at a time as fit into one room."""
+    wide = min(block.shape[1], BLOCK)
+    return (block[:, left : left + wide] for left in range(0, block.shape[1], wide))
+
+
+def _squares(part: Array, room: Array) -> Array:
+    """Return the sum of squares of each row of `[positions, columns]`, `[positions]`, which may lie in `room`."""
+    wide = room[: part.size].reshape(part.shape)
+    wide[...] = part
+    np.square(wide, out=wide)
+    return wide[:, 0] if part.shape[1] == 1 else wide @ np.ones(part.shape[1])
 
 
 def _header_bytes(view: memoryview) -> tuple[bytes, int]:
