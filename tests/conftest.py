@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from tests.object_server import S3Server, use_s3
 from vectorstore.store import Store
 from vectorstore.store.database import upgrade
 
@@ -105,6 +106,24 @@ def store(library_url: str, blobs_folder: Path) -> Iterator[Store]:
     """Open a library without versions."""
     with Store.open(library_url, blobs=str(blobs_folder)) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Start an S3 server that runs as long as the tests do."""
+    server = S3Server(tmp_path_factory.mktemp("s3") / "log")
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def s3_url(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the URL of a place in a bucket of its own; what is kept locally is in the test's folder."""
+    use_s3(monkeypatch, s3_server.url)
+    monkeypatch.setenv("STEER_CACHE", str(tmp_path / "cache"))
+    bucket = f"test-{uuid.uuid4().hex}"
+    s3_server.make_bucket(bucket)
+    return f"s3://{bucket}/team/blobs"
 
 
 @pytest.fixture(scope="session")
