@@ -5,43 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple, SupportsFloat
+from typing import Any, SupportsFloat
 
 import numpy as np
 import numpy.typing as npt
 
 from vectorstore.errors import InvalidInputError
+from vectorstore.place import SITES, Place, layers_text
 
-SITES = ("resid_pre", "resid_post", "attn_out", "mlp_out", "head_out")
 Array = npt.NDArray[Any]
-
-
-class Place(NamedTuple):
-    """Where a direction lives: a site and a 0-based decoder layer."""
-
-    site: str
-    layer: int
-
-    def __str__(self) -> str:
-        """`resid_pre.18`, as in tensor names."""
-        return f"{self.site}.{self.layer}"
-
-    @property
-    def order(self) -> tuple[int, int]:
-        """The key that sorts places: by site, in the order of SITES, and then by layer."""
-        return SITES.index(self.site), self.layer
-
-    @classmethod
-    def parse(cls, text: str) -> Place:
-        """Read `resid_pre.18`.
-
-        Raises:
-            InvalidInputError: for an unknown site, or a layer that is not a plain number.
-        """
-        site, _, layer = text.partition(".")
-        if site not in SITES or not _is_layer(layer):
-            raise InvalidInputError(f"'{text[:80]}' is not a place", f"write SITE.LAYER; sites: {', '.join(SITES)}")
-        return cls(site, int(layer))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,20 +125,6 @@ def direction_norm(direction: Array) -> float:
 def widened(direction: Array) -> Array:
     """Return the direction in float32, or as it is where it is float64."""
     return direction if direction.dtype == np.float64 else direction.astype(np.float32, copy=False)
-
-
-def layers_text(layers: Iterable[int]) -> str:
-    """Return `layer 18`, `layers 6..12` or `layers 3, 6, 9`."""
-    numbers = sorted(layers)
-    if len(numbers) == 1:
-        return f"layer {numbers[0]}"
-    if numbers == list(range(numbers[0], numbers[-1] + 1)):
-        return f"layers {numbers[0]}..{numbers[-1]}"
-    return f"layers {', '.join(map(str, numbers))}"
-
-
-def _is_layer(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 6 and str(int(text)) == text  # noqa: PLR2004
 
 
 def _check(place: Place, direction: object) -> None:
