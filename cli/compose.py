@@ -10,9 +10,9 @@ import vectorstore.compose
 from vectorstore.canonical import Json
 from vectorstore.compose.report import Report, StepReport
 from vectorstore.errors import InvalidInputError
+from vectorstore.place import Place
 from vectorstore.plan import Plan, PlanTerm
 from vectorstore.store.version import Saved
-from vectorstore.vector import Place
 
 from .about import About, about_options
 from .answer import Answer, Part, Table

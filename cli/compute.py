@@ -19,9 +19,9 @@ from vectorstore.extract.registry import get_method, method_names
 from vectorstore.models.layers import resolve_layer
 from vectorstore.models.pretrained import Model
 from vectorstore.pairs import ContrastPair, read_pairs
+from vectorstore.place import SITES
 from vectorstore.store.texts import split_name
 from vectorstore.store.version import Saved
-from vectorstore.vector import SITES
 
 from .about import About, about_options
 from .answer import Answer, Part

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vectorstore.coefficient import Coefficient
+from vectorstore.place import layers_text
 from vectorstore.preset import Preset
 from vectorstore.reference import DEFAULT_NAMESPACE
 from vectorstore.store.version import Direction, Version
-from vectorstore.vector import layers_text
 
 
 def versions_table_rows(versions: Iterable[Version]) -> list[tuple[str, ...]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from vectorstore.card import Card
+from vectorstore.place import layers_text
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe
 from vectorstore.store.version import Version
-from vectorstore.vector import layers_text
 
 from .answer import Answer, Facts, Part, Table
 from .command import command

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from vectorstore.card import Apply, Card, Data, MethodUse, ReadPositions
 from vectorstore.identity import ModelIdentity
+from vectorstore.place import SITES, Place
 from vectorstore.tokens import Tokens
-from vectorstore.vector import SITES, Place, SteeringVector
+from vectorstore.vector import SteeringVector
 
 WIDTH = 8
 LAYER_COUNT = 6

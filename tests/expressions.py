@@ -27,7 +27,7 @@ from vectorstore.expression import (
     Sum,
     Vector,
 )
-from vectorstore.vector import SITES
+from vectorstore.place import SITES
 
 NUMBERS = st.decimals(-1000, 1000, places=4).map(Fraction)
 RAW = st.builds(Coefficient, NUMBERS)

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from tests.builders import make_identity
 from vectorstore.card import Apply, Card, Data, MethodUse, ReadPositions
 from vectorstore.codec import pack
-from vectorstore.vector import Place, SteeringVector
+from vectorstore.place import Place
+from vectorstore.vector import SteeringVector
 
 TWO = Place("resid_pre", 2)
 TEN = Place("attn_out", 10)

@@ -17,7 +17,8 @@ from vectorstore.canonical import MAX_MARKS
 from vectorstore.card import INLINE_ITEMS, ReadPositions
 from vectorstore.codec import MAX_HEADER, MAX_TENSORS, pack, unpack
 from vectorstore.errors import IntegrityError, InvalidInputError
-from vectorstore.vector import Place, SteeringVector
+from vectorstore.place import Place
+from vectorstore.vector import SteeringVector
 
 
 def packed(vector: SteeringVector) -> bytes:

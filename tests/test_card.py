@@ -17,7 +17,7 @@ from vectorstore.canonical import canonical_bytes, digest
 from vectorstore.card import INLINE_ITEMS, Card, Data, MethodUse
 from vectorstore.codec import pack, unpack
 from vectorstore.errors import IntegrityError
-from vectorstore.vector import Place
+from vectorstore.place import Place
 
 GOLDEN = (
     '{"apply":{"operator":"add","tokens":"prompt_front"},'

@@ -23,7 +23,8 @@ from vectorstore.canonical import canonical_bytes, digest
 from vectorstore.card import Card, MethodUse, ReadPositions
 from vectorstore.codec import pack, unpack
 from vectorstore.errors import InvalidInputError
-from vectorstore.vector import Array, Place, SteeringVector
+from vectorstore.place import Place
+from vectorstore.vector import Array, SteeringVector
 
 GOLDEN_DIGESTS = {
     "float32": "sha256:565d1d56938c7fa4dc5c362e3cce9864a222f2f62bc03255fb1473d359482b25",

@@ -10,9 +10,10 @@ import pytest
 
 from tests.builders import make_card, make_vector
 from vectorstore.errors import InvalidInputError
+from vectorstore.place import Place
 from vectorstore.plan import Part, Plan, Step, plan_of, sum_steps
 from vectorstore.tokens import Tokens
-from vectorstore.vector import Array, Place, SteeringVector
+from vectorstore.vector import Array, SteeringVector
 
 THREE = Place("resid_pre", 3)
 

@@ -15,7 +15,8 @@ from hypothesis.extra import numpy as hnp
 
 from tests.builders import make_vector
 from vectorstore.errors import InvalidInputError
-from vectorstore.vector import SITES, Array, Place, SteeringVector, direction_norm, layers_text, widened
+from vectorstore.place import SITES, Place, layers_text
+from vectorstore.vector import Array, SteeringVector, direction_norm, widened
 
 PLACES = st.builds(Place, st.sampled_from(SITES), st.integers(0, 9))
 VALUES = st.floats(-100, 100, width=16)

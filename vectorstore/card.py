@@ -12,8 +12,8 @@ from vectorstore.errors import IntegrityError, InvalidInputError
 from vectorstore.fields import Fields
 from vectorstore.identity import ModelIdentity
 from vectorstore.pairs import items_bytes
+from vectorstore.place import Place
 from vectorstore.tokens import Tokens
-from vectorstore.vector import Place
 
 INLINE_ITEMS = 64 * 1024
 DATA_KINDS = ("pairs", "texts", "labelled", "targets", "demonstrations", "file")

@@ -20,7 +20,8 @@ from vectorstore.canonical import canonical_bytes, strict_loads
 from vectorstore.card import Card
 from vectorstore.errors import IntegrityError, InvalidInputError
 from vectorstore.fields import Fields
-from vectorstore.vector import Array, Place, SteeringVector
+from vectorstore.place import Place
+from vectorstore.vector import Array, SteeringVector
 
 CARD_KEY = "card"
 REFERENCE_SUFFIX = ".reference"

@@ -10,7 +10,7 @@ from typing import Literal
 from vectorstore.canonical import Json
 from vectorstore.errors import IntegrityError, MisfitError
 from vectorstore.fields import Fields
-from vectorstore.vector import SITES
+from vectorstore.place import SITES
 
 Fit = Literal["same", "compatible", "mismatch"]
 

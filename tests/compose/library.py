@@ -9,9 +9,10 @@ import numpy as np
 
 from tests.builders import WIDTH, make_card, make_identity, make_vector
 from vectorstore.coefficient import Coefficient
+from vectorstore.place import SITES, Place
 from vectorstore.preset import Preset
 from vectorstore.store import Store
-from vectorstore.vector import SITES, Place, SteeringVector
+from vectorstore.vector import SteeringVector
 
 HEAD_WIDTH = 12
 MODEL = make_identity(widths={**dict.fromkeys(SITES, WIDTH), "head_out": HEAD_WIDTH})

@@ -15,9 +15,10 @@ from vectorstore.compose import compose, pin
 from vectorstore.errors import ExpressionError, InvalidInputError, MisfitError, NotFoundError, exit_code
 from vectorstore.expression import Expression
 from vectorstore.parser import parse
+from vectorstore.place import Place
 from vectorstore.plan import Plan, plan_of
 from vectorstore.store import Store
-from vectorstore.vector import Array, Place
+from vectorstore.vector import Array
 
 
 def directions(plan: Plan) -> dict[tuple[str, str], Array]:

@@ -12,9 +12,10 @@ import pytest
 from tests.builders import make_card, make_identity
 from tests.compose.library import MODEL, open_library
 from vectorstore.compose import compose, report
+from vectorstore.place import Place
 from vectorstore.plan import plan_of
 from vectorstore.store import Store
-from vectorstore.vector import Place, SteeringVector
+from vectorstore.vector import SteeringVector
 
 THREE = Place("resid_pre", 3)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from vectorstore.evaluate.control import random_like
+from vectorstore.place import Place
 from vectorstore.plan import Plan, Step
-from vectorstore.vector import Place
 
 RANDOM = np.random.default_rng(0)
 PLAN = Plan(

@@ -15,8 +15,8 @@ from vectorstore.extract import compute
 from vectorstore.hooks import steer
 from vectorstore.models.layers import decoder_layers
 from vectorstore.pairs import ContrastPair
+from vectorstore.place import Place
 from vectorstore.plan import Plan, Step
-from vectorstore.vector import Place
 
 PAIR = ContrastPair(" weddings", " shop")
 

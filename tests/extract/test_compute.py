@@ -26,7 +26,7 @@ from vectorstore.hooks.record import record
 from vectorstore.models.identity import identify
 from vectorstore.models.layers import site_widths
 from vectorstore.pairs import ContrastPair
-from vectorstore.vector import SITES, Place
+from vectorstore.place import SITES, Place
 
 PAIRS = [ContrastPair("I loved it.", "I hated it."), ContrastPair("So good", "So very bad")]
 MEAN: dict[str, Any] = {"method": "mean_difference"}

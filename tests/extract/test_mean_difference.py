@@ -13,7 +13,8 @@ from vectorstore.card import Apply
 from vectorstore.errors import InvalidInputError
 from vectorstore.extract import compute
 from vectorstore.pairs import ContrastPair
-from vectorstore.vector import Array, Place
+from vectorstore.place import Place
+from vectorstore.vector import Array
 
 TEXTS = (
     ("I loved every minute of it.", "I hated it."),

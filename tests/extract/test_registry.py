@@ -20,7 +20,7 @@ from vectorstore.extract.params import Param
 from vectorstore.extract.protocols import ActivationMethod
 from vectorstore.extract.registry import get_method, method_names
 from vectorstore.pairs import ContrastPair
-from vectorstore.vector import Place
+from vectorstore.place import Place
 
 PAIRS = [ContrastPair("I loved it.", "I hated it."), ContrastPair("So good", "So very bad"), ContrastPair("a", "b")]
 
@@ -33,7 +33,8 @@ from vectorstore.extract.params import Param
 from vectorstore.extract.positions import ALL, LAST_CONTENT
 from vectorstore.extract.protocols import ActivationMethod, ModelMethod
 from vectorstore.models.layers import decoder_layers
-from vectorstore.vector import Place, SteeringVector
+from vectorstore.place import Place
+from vectorstore.vector import SteeringVector
 
 
 def lat(positive, negative, use):

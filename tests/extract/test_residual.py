@@ -15,7 +15,7 @@ from tests.tiny_models import LAYER_COUNT, tiny_model
 from vectorstore.extract import compute, residual
 from vectorstore.extract.residual import neutral_text, residual_norm, residual_norms
 from vectorstore.pairs import ContrastPair
-from vectorstore.vector import Place
+from vectorstore.place import Place
 
 CONTEXT = 128
 

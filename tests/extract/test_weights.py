@@ -16,8 +16,8 @@ from vectorstore.hooks import steer
 from vectorstore.hooks.record import record
 from vectorstore.models.layers import decoder_layers
 from vectorstore.pairs import ContrastPair
+from vectorstore.place import Place
 from vectorstore.plan import Plan, Step
-from vectorstore.vector import Place
 
 pytestmark = pytest.mark.weights
 Demo = tuple[PreTrainedModel, PreTrainedTokenizerBase]

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from vectorstore.models.layers import site_module
+from vectorstore.place import Place
 from vectorstore.plan import Plan, Step
 from vectorstore.tokens import Tokens
-from vectorstore.vector import Place
 
 
 @dataclass

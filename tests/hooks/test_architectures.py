@@ -12,7 +12,7 @@ from tests.tiny_models import ARCHITECTURES, LAYER_COUNT, tiny_model
 from vectorstore.hooks.record import record
 from vectorstore.hooks.steer import steer
 from vectorstore.models.layers import decoder_layers, site_widths
-from vectorstore.vector import SITES, Place
+from vectorstore.place import SITES, Place
 
 IDS = torch.tensor([[1, 5, 9, 23, 7], [1, 40, 3, 12, 33]])
 INPUTS = {"input_ids": IDS, "attention_mask": torch.ones_like(IDS)}

@@ -16,8 +16,8 @@ from vectorstore.hooks.fit import CompatibleModelWarning
 from vectorstore.hooks.operators import OPERATORS, get_operator
 from vectorstore.hooks.steer import steer
 from vectorstore.models.identity import Origin, identify, remember
+from vectorstore.place import Place
 from vectorstore.plan import Plan, Step, plan_of
-from vectorstore.vector import Place
 
 IDS = torch.tensor([[1, 5, 9, 23, 7]])
 PLACE = Place("resid_pre", 1)

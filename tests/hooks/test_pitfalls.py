@@ -13,7 +13,7 @@ from vectorstore.hooks.hidden import _input_hook
 from vectorstore.hooks.record import record
 from vectorstore.hooks.steer import steer
 from vectorstore.models.layers import decoder_layers
-from vectorstore.vector import Place
+from vectorstore.place import Place
 
 IDS = torch.tensor([[1, 5, 9, 23, 7], [1, 40, 3, 12, 33]])
 V = direction_of(32)

@@ -10,8 +10,8 @@ from tests.hooks.probe import add_plan, direction_of, witness
 from tests.tiny_models import tiny_model
 from vectorstore.errors import InvalidInputError
 from vectorstore.hooks.steer import steer
+from vectorstore.place import Place
 from vectorstore.plan import Plan
-from vectorstore.vector import Place
 
 PLACE = Place("resid_pre", 1)
 LEFT = {

@@ -10,7 +10,7 @@ from tests.hooks.probe import add_plan, direction_of
 from tests.tiny_models import tiny_model
 from vectorstore.errors import InvalidInputError
 from vectorstore.hooks.writer import Sampling, Writer
-from vectorstore.vector import Place
+from vectorstore.place import Place
 
 VOCABULARY = {"vocab_size": 128, "eos_token_id": 100}  # no eos among the tokenizer's ids
 

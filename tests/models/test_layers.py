@@ -10,7 +10,7 @@ from transformers import PretrainedConfig
 from tests.tiny_models import ARCHITECTURES, LAYER_COUNT, tiny_model
 from vectorstore.errors import InvalidInputError
 from vectorstore.models.layers import decoder_layers, resolve_layer, site_module, site_widths
-from vectorstore.vector import Place
+from vectorstore.place import Place
 
 TOKENS = torch.tensor([[1, 5, 9, 3, 7]])
 

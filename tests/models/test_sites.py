@@ -12,7 +12,7 @@ from tests.models.test_layers import run
 from tests.tiny_models import ARCHITECTURES, CONFIGS, tiny_model
 from vectorstore.errors import InvalidInputError
 from vectorstore.models.layers import decoder_layers, site_module, site_widths
-from vectorstore.vector import SITES, Place
+from vectorstore.place import SITES, Place
 
 Adjust = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
 

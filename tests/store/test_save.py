@@ -14,9 +14,9 @@ from vectorstore.canonical import digest
 from vectorstore.coefficient import Coefficient
 from vectorstore.errors import IntegrityError, InvalidInputError, NotFoundError
 from vectorstore.manifest import Manifest
+from vectorstore.place import Place
 from vectorstore.preset import Preset
 from vectorstore.store import Store
-from vectorstore.vector import Place
 
 MANY_ITEMS = tuple({"positive": f"{number:0200}", "negative": " "} for number in range(400))
 

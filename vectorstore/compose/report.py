@@ -8,9 +8,10 @@ from itertools import combinations
 import numpy as np
 
 from vectorstore.canonical import Json
+from vectorstore.place import Place
 from vectorstore.plan import Plan, PlanTerm, Step
 from vectorstore.tokens import Tokens
-from vectorstore.vector import Array, Place, direction_norm
+from vectorstore.vector import Array, direction_norm
 
 CONFLICT = -0.3
 

@@ -27,7 +27,8 @@ from vectorstore.models.identity import identify
 from vectorstore.models.layers import resolve_layer, site_widths
 from vectorstore.models.tokenizer import require_bos
 from vectorstore.pairs import ContrastPair
-from vectorstore.vector import SITES, Array, Place, SteeringVector
+from vectorstore.place import SITES, Place
+from vectorstore.vector import Array, SteeringVector
 
 DTYPES: Mapping[str, np.dtype[np.generic]] = {
     "float32": np.dtype(np.float32),

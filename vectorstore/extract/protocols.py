@@ -17,7 +17,8 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.extract.params import Param, fill
 from vectorstore.extract.positions import ReadPosition
 from vectorstore.pairs import ContrastPair
-from vectorstore.vector import Array, Place, SteeringVector
+from vectorstore.place import Place
+from vectorstore.vector import Array, SteeringVector
 
 Progress = Callable[[int, int], None]
 """Called with the number of texts that are done, and of all."""

@@ -15,7 +15,8 @@ from vectorstore.extract.prompts import Prompt, check_prompts, encode_pairs, pad
 from vectorstore.extract.protocols import Request
 from vectorstore.hooks.record import record
 from vectorstore.pairs import ContrastPair
-from vectorstore.vector import Array, Place
+from vectorstore.place import Place
+from vectorstore.vector import Array
 
 Activations = Mapping[Place, tuple[Array, Array]]
 """By place: those of the positive and of the negative prompts, float32, `[pairs, d]` or `[pairs, t, d]`."""

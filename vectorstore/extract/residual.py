@@ -22,7 +22,7 @@ from vectorstore.hooks.record import record
 from vectorstore.models.context import check_ids, context_length
 from vectorstore.models.identity import fingerprint
 from vectorstore.models.tokenizer import token_ids
-from vectorstore.vector import Place
+from vectorstore.place import Place
 
 SINK_FACTOR = 10
 

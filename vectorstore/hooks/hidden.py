@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from vectorstore.errors import InvalidInputError
 from vectorstore.models.layers import site_module
-from vectorstore.vector import Place
+from vectorstore.place import Place
 
 Transform = Callable[[Tensor], Tensor | None]
 """Takes the activations `[..., width]` at a place; returns others to put there, or None to leave them as they are."""

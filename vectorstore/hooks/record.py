@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vectorstore.hooks.hidden import Transform, on_place
-from vectorstore.vector import Place
+from vectorstore.place import Place
 
 
 class _AllRecorded(Exception):  # noqa: N818 - a signal, not an error

@@ -13,7 +13,7 @@ from torch import nn
 from vectorstore.errors import InvalidInputError
 from vectorstore.models.architectures import PROJECTIONS, Exceptions, exceptions
 from vectorstore.models.structure import find_layers
-from vectorstore.vector import SITES, Place
+from vectorstore.place import SITES, Place
 
 Side = Literal["input", "output"]
 

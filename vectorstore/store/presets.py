@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vectorstore.errors import InvalidInputError
+from vectorstore.place import Place, layers_text
 from vectorstore.plan import check_tokens
 from vectorstore.preset import Preset
 from vectorstore.reference import check_name
 from vectorstore.store.version import Direction
-from vectorstore.vector import Place, layers_text
 
 
 def check_preset(name: str, preset: Preset, directions: Mapping[Place, Direction]) -> None:

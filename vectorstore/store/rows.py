@@ -13,10 +13,11 @@ from vectorstore.errors import IntegrityError
 from vectorstore.fields import Fields
 from vectorstore.identity import ModelIdentity
 from vectorstore.manifest import BlobEntry
+from vectorstore.place import SITES, Place
 from vectorstore.preset import Preset
 from vectorstore.store.schema import PresetRow, VersionRow, VersionSiteRow
 from vectorstore.store.version import Direction, Version
-from vectorstore.vector import SITES, Place, SteeringVector
+from vectorstore.vector import SteeringVector
 
 
 @contextmanager
