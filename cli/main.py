@@ -19,6 +19,8 @@ COMMANDS = {
     "list": Entry("catalogue:list_versions", "List the newest version of every name."),
     "show": Entry("show:show", "Show all that is known about a version."),
     "history": Entry("catalogue:history", "List all versions of a name."),
+    "import": Entry("import_:import_file", "Save a vector of another tool, or one that `steer export` wrote."),
+    "export": Entry("export:export", "Write a vector to a file, byte for byte as the library keeps it."),
     "compose": Entry("compose:compose", "Show what an expression does to each layer; save it as a recipe."),
     "generate": Entry("generate:generate", "Generate text with a model that is steered.", slow=True),
     "alias": Entry("alias:alias", "Set or remove aliases of versions, such as love@prod."),

@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vectorstore.hooks.fit import CompatibleModelWarning
-from vectorstore.models import load_model
-from vectorstore.models.load import Dtype
-from vectorstore.models.pretrained import Loaded
-from vectorstore.models.quiet import quiet
-
 from .progress import Progress
+
+if TYPE_CHECKING:
+    from vectorstore.models.load import Dtype
+    from vectorstore.models.pretrained import Loaded
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+"""Those of `load_model`, without importing torch."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class ModelChoice:
 
     def load(self, progress: Progress) -> Loaded:
         """Load the model and its tokenizer."""
+        from vectorstore.models import load_model  # noqa: PLC0415 - torch takes seconds, and some need no model
+
         return load_model(
             self.reference,
             device=self.device,
@@ -47,23 +50,29 @@ class ModelChoice:
 
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--model` and how to load it; the function gets a `choice`."""
+    return _model_options(function, required=True)
 
+
+def optional_model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the same options for a command that may do without; the function gets None as `choice` where it does."""
+    return _model_options(function, required=False)
+
+
+def _model_options(function: Callable[..., Any], *, required: bool) -> Callable[..., Any]:
     @click.option(
         "--model",
         "reference",
-        required=True,
+        required=required,
         metavar="REF",
         help="demo, a folder, a .gguf file or OWNER/MODEL@REVISION.",
     )
     @click.option("--device", default="cpu", show_default=True, help="Where to run it: cpu, cuda, cuda:1, mps.")
-    @click.option(
-        "--dtype", type=click.Choice(get_args(Dtype)), default="auto", show_default=True, help="Of its weights."
-    )
+    @click.option("--dtype", type=click.Choice(DTYPES), default="auto", show_default=True, help="Of its weights.")
     @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the model.")
     @wraps(function)
     def with_model(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's values
         choice = ModelChoice(**{name: kwargs.pop(name) for name in ModelChoice.__dataclass_fields__})
-        return function(*args, choice=choice, **kwargs)
+        return function(*args, choice=None if choice.reference is None else choice, **kwargs)
 
     return with_model
 
@@ -71,6 +80,9 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def notes() -> Iterator[list[str]]:
     """Keep the libraries' warnings and log lines from the user; give the list in which our own warnings gather."""
+    from vectorstore.hooks.fit import CompatibleModelWarning  # noqa: PLC0415 - as above
+    from vectorstore.models.quiet import quiet  # noqa: PLC0415 - as above
+
     said: list[str] = []
 
     def hear(message: Warning | str, category: type[Warning], *_: object) -> None:

@@ -1,0 +1,91 @@
+"""Arrays of NumPy: `.npy` (format versions 1 and 2) and `.npz`. Nothing in them is ever unpickled.
+
+The header is read here, so that a file cannot ask for more memory than it has bytes. Source: numpy.lib.format.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import warnings
+import zipfile
+import zlib
+from math import prod
+
+import numpy as np
+
+from vectorstore.errors import IntegrityError
+from vectorstore.vector import Array
+
+MAGIC = b"\x93NUMPY"
+MAX_HEADER = 10_000
+MAX_MEMBERS = 1024
+_AGAIN = "write it again with numpy.save()"
+
+
+def read_npy(data: bytes, limit: int) -> dict[str, Array]:  # noqa: ARG001 - readers share a signature
+    """Return the one array of a `.npy` file; its key is empty.
+
+    Raises:
+        IntegrityError: for bytes that are no such file, are too few or too many, or hold Python objects.
+    """
+    return {"": _array(data)}
+
+
+def read_npz(data: bytes, limit: int) -> dict[str, Array]:
+    """Return the arrays of a `.npz` file by their names.
+
+    Raises:
+        IntegrityError: for bytes that are no such file, or more than `limit` once they are unpacked.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+            size = sum(member.file_size for member in members)
+            if len(members) > MAX_MEMBERS or size > limit:
+                raise IntegrityError(f"{len(members)} arrays of {size} bytes", "save the directions alone")
+            arrays = {member.filename.removesuffix(".npy"): _array(archive.read(member)) for member in members}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise IntegrityError(f"no .npz file ({error})", "write it again with numpy.savez()") from error
+    return arrays
+
+
+def _array(data: bytes) -> Array:
+    dtype, fortran, shape, start = _header(data)
+    if dtype.hasobject:
+        raise IntegrityError("Python objects, which only pickle can read", "save plain numbers, one array to a file")
+    if prod(shape) * dtype.itemsize != len(data) - start:
+        raise IntegrityError(
+            f"shape {list(shape)[:4]} of {dtype} and {len(data) - start} bytes of values: truncated or damaged", _AGAIN
+        )
+    array = np.frombuffer(data, dtype, prod(shape), start).reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("<"), copy=False)
+
+
+def _header(data: bytes) -> tuple[np.dtype[np.generic], bool, tuple[int, ...], int]:
+    """Return dtype, whether columns come first, shape, and where the values begin."""
+    width = {1: 2, 2: 4}.get(data[6] if len(data) > len(MAGIC) else 0)
+    if not data.startswith(MAGIC) or width is None:
+        raise IntegrityError("no .npy file of format version 1 or 2", _AGAIN)
+    start = 8 + width
+    stop = start + int.from_bytes(data[8:start], "little")
+    if stop > min(len(data), start + MAX_HEADER):
+        raise IntegrityError("a header that is truncated or too long", _AGAIN)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged text may look like old Python
+            fields = ast.literal_eval(data[start:stop].decode("latin-1").strip())
+            return *_checked(fields), stop
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, KeyError) as error:
+        raise IntegrityError("a header that is damaged", _AGAIN) from error
+
+
+def _checked(fields: object) -> tuple[np.dtype[np.generic], bool, tuple[int, ...]]:
+    if not isinstance(fields, dict) or set(fields) != {"descr", "fortran_order", "shape"}:
+        raise ValueError("not the three fields")
+    descr, fortran, shape = fields["descr"], fields["fortran_order"], fields["shape"]
+    if not isinstance(descr, str) or not isinstance(fortran, bool) or not isinstance(shape, tuple):
+        raise TypeError("not their types")
+    if not all(type(length) is int and 0 <= length < 1 << 40 for length in shape):
+        raise ValueError("not a shape")
+    return np.dtype(descr), fortran, shape

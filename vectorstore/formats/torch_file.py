@@ -1,0 +1,78 @@
+"""`.pt`, `.pth` and `.bin`: what `torch.save` wrote, by weights-only loading. A pickle that wants code is refused."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pickle import UnpicklingError
+
+import ml_dtypes
+import torch
+from torch import Tensor
+
+from vectorstore.errors import IntegrityError
+from vectorstore.vector import Array
+
+_CODE = re.compile(r"GLOBAL ([\w.]+)")
+_WRITTEN = "write it again with torch.save({'layer.6': tensor}, FILE), or as .safetensors"
+
+
+def read_pt(data: bytes, limit: int) -> dict[str, Array]:
+    """Return the tensors by key: a lone tensor's is empty, a list's are its numbers, a nested one's are `a.b`.
+
+    They may be a tensor, or lists and dictionaries of tensors, one in another; whatever else is in these is left out.
+
+    Raises:
+        IntegrityError: for bytes that are no such file, or that want code to run.
+    """
+    return {key: _array(tensor) for key, tensor in _tensors(_load(data)) if _is_plain(tensor, limit)}
+
+
+def _load(data: bytes) -> object:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True, mmap=False)
+    except UnpicklingError as error:
+        code = _CODE.search(str(error))
+        if code is None:
+            raise IntegrityError("no file of plain tensors that PyTorch can read", _WRITTEN) from error
+        raise IntegrityError(f"not only tensors: it wants to run {code[1][:60]}", _WRITTEN) from error
+    except Exception as error:  # a damaged pickle fails in any way there is
+        raise IntegrityError(f"no file that PyTorch can read ({type(error).__name__})", _WRITTEN) from error
+
+
+def _tensors(value: object, key: str = "", depth: int = 2) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield key, value
+    for name, child in _children(value) if depth else ():
+        yield from _tensors(child, f"{key}.{name}" if key else str(name), depth - 1)
+
+
+def _children(value: object) -> Iterable[tuple[object, object]]:
+    if isinstance(value, Mapping):
+        return value.items()
+    return enumerate(value) if isinstance(value, list | tuple) else ()
+
+
+def _is_plain(tensor: Tensor, limit: int) -> bool:
+    """Return whether NumPy has a word for it; a small storage can pretend to be a tensor of any size."""
+    if tensor.numel() * tensor.element_size() > limit:
+        raise IntegrityError(f"a tensor of shape {list(tensor.shape)[:4]}, which is too large", "save the directions")
+    strided = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    return strided and (tensor.dtype == torch.bfloat16 or tensor.dtype in _NUMPY)
+
+
+_NUMPY = {
+    *(torch.float64, torch.float32, torch.float16, torch.complex64, torch.complex128),
+    *(torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.bool),
+}
+
+
+def _array(tensor: Tensor) -> Array:
+    tensor = tensor.detach().resolve_conj().resolve_neg().contiguous()
+    if tensor.dtype != torch.bfloat16:
+        return tensor.numpy()
+    return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
