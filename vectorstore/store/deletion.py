@@ -28,7 +28,7 @@ from vectorstore.store.schema import (
     VersionRow,
     VersionSiteRow,
 )
-from vectorstore.store.version import Version
+from vectorstore.store.version import Version, short_name
 
 SHOWN = 10
 _PARTS = (
@@ -95,7 +95,7 @@ def _require_unneeded(session: Session, row: VersionRow, version: Version) -> No
 def _references(session: Session, ids: CompoundSelect[int]) -> list[str]:
     named = select(VersionRow.full_name, VersionRow.number).where(VersionRow.id.in_(ids)).order_by(VersionRow.id)
     found = session.execute(named.limit(SHOWN + 1)).all()
-    listed = [f"{name.removeprefix('default/')}@{number}" for name, number in found[:SHOWN]]
+    listed = [f"{short_name(name)}@{number}" for name, number in found[:SHOWN]]
     return [*listed, "and others"] if len(found) > SHOWN else listed
 
 

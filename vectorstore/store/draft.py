@@ -17,6 +17,7 @@ from vectorstore.manifest import (
     BlobEntry,
     Manifest,
 )
+from vectorstore.place import Place
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe, Term
 from vectorstore.store.blobs import Check
@@ -25,10 +26,14 @@ from vectorstore.store.rows import directions
 from vectorstore.store.schema import DIGEST_LENGTH, NAME_LENGTH, REFERENCE_LENGTH
 from vectorstore.store.texts import MAX_AUTHORS, MAX_DESCRIPTION, check_label, check_text, split_name
 from vectorstore.store.version import Direction
-from vectorstore.vector import Place, SteeringVector
+from vectorstore.vector import SteeringVector
 
-_OCI = "org.opencontainers.image"
-_OURS = "vnd.steering-vectorstore"
+DESCRIPTION_ANNOTATION = "org.opencontainers.image.description"
+LICENSE_ANNOTATION = "org.opencontainers.image.licenses"
+AUTHORS_ANNOTATION = "vnd.steering-vectorstore.authors"  # OCI's own is one text, in which names with commas would merge
+LABELS_ANNOTATION = "vnd.steering-vectorstore.labels"
+PRESETS_ANNOTATION = "vnd.steering-vectorstore.presets"
+PARENTS_ANNOTATION = "vnd.steering-vectorstore.parents"
 
 
 @dataclass(frozen=True)
@@ -143,12 +148,12 @@ def _annotations(namespace: str, name: str, about: About) -> dict[str, str]:
     # The default namespace is written too: the manifest alone shall tell where the version belongs.
     annotations = {
         NAME_ANNOTATION: f"{namespace}/{name}",
-        f"{_OCI}.description": about.description,
-        f"{_OCI}.licenses": about.license,
-        f"{_OURS}.authors": _json(list(about.authors)),  # OCI's own is one text, in which names with commas would merge
-        f"{_OURS}.labels": _json(dict(about.labels)),
-        f"{_OURS}.presets": _json(presets),
-        f"{_OURS}.parents": _json(list(about.parents)),
+        DESCRIPTION_ANNOTATION: about.description,
+        LICENSE_ANNOTATION: about.license,
+        AUTHORS_ANNOTATION: _json(list(about.authors)),
+        LABELS_ANNOTATION: _json(dict(about.labels)),
+        PRESETS_ANNOTATION: _json(presets),
+        PARENTS_ANNOTATION: _json(list(about.parents)),
     }
     return {key: value for key, value in annotations.items() if value}
 

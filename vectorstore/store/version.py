@@ -9,9 +9,14 @@ from datetime import datetime
 from vectorstore.canonical import Json
 from vectorstore.identity import ModelIdentity
 from vectorstore.manifest import BlobEntry
+from vectorstore.place import SITES, Place
 from vectorstore.preset import Preset
 from vectorstore.reference import DEFAULT_NAMESPACE
-from vectorstore.vector import SITES, Place
+
+
+def short_name(text: str) -> str:
+    """Return `love` for `default/love`: the default namespace is not written."""
+    return text.removeprefix(f"{DEFAULT_NAMESPACE}/")
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class Version:
     @property
     def reference(self) -> str:
         """The shortest reference that always means this version: `love@2`, `acme/love@2`."""
-        return str(self).removeprefix(f"{DEFAULT_NAMESPACE}/")
+        return short_name(str(self))
 
     @property
     def sites(self) -> tuple[str, ...]:

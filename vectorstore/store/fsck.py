@@ -1,0 +1,100 @@
+"""Fsck: compare the rows with the blobs, in both directions, and the database with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+
+from sqlalchemy import ColumnElement, select, update
+
+from vectorstore.canonical import digest
+from vectorstore.errors import IntegrityError
+from vectorstore.store import soundness
+from vectorstore.store.deletion import needed
+from vectorstore.store.problems import BATCH, Checked, Problem, pages
+from vectorstore.store.schema import BlobRow
+from vectorstore.store.store import Store
+
+_RESTORE = "restore it from a backup, or save the same vector again"
+
+
+def check(store: Store, *, full: bool = False, quarantine: bool = False) -> Checked:
+    """Compare rows with files, files with rows, versions with their manifests, and events with their chain.
+
+    It reads a page at a time, so writers are never kept waiting, and asks again about whatever they might have changed.
+
+    Args:
+        store: the library.
+        full: read and hash every byte, and check every vector as if it came from a stranger.
+        quarantine: put damaged files, and files that belong to nobody, aside.
+
+    Raises:
+        UnavailableError: when database or blobs cannot be used.
+    """
+    checked = Checked(full)
+    for problems in (_bytes, _files, _marks, soundness.of_database, soundness.of_versions, soundness.of_names):
+        checked.problems += problems(store, checked)
+    checked.problems += soundness.of_events(store, checked)
+    if quarantine:
+        aside = {problem.subject for problem in checked.problems if problem.kind in ("damaged", "orphan")}
+        checked.quarantined = [store.blobs.quarantine(name) for name in sorted(aside)]
+    return checked
+
+
+def _bytes(store: Store, checked: Checked) -> Iterator[Problem]:
+    """Every blob that versions need has its bytes."""
+    live = select(BlobRow.digest, BlobRow.size).where(BlobRow.state == "live")
+    for rows in pages(store, live, BlobRow.digest):
+        sound = []
+        for name, size in rows:
+            checked.blobs += 1
+            problem = _trouble(store, name, size, full=checked.full)
+            if problem is None:
+                sound.append(name)
+            elif _is_live(store, name):
+                yield problem
+        if checked.full and sound:
+            with store.database.write() as session:
+                verified = update(BlobRow).where(BlobRow.digest.in_(sound))
+                session.execute(verified.values(verified_at=datetime.now(UTC)))
+
+
+def _trouble(store: Store, name: str, size: int, *, full: bool) -> Problem | None:
+    try:
+        view = store.blobs.open(name, size)
+    except IntegrityError as error:
+        return Problem("damaged" if store.blobs.exists(name) else "missing", name, error.problem, _RESTORE)
+    if full and digest(view) != name:
+        return Problem("damaged", name, "its bytes have another digest", _RESTORE)
+    return None
+
+
+def _is_live(store: Store, name: str) -> bool:
+    with store.database.read() as session:
+        return session.scalar(select(BlobRow.state).where(BlobRow.digest == name)) == "live"
+
+
+def _files(store: Store, checked: Checked) -> Iterator[Problem]:
+    """Every file has its row: the row comes first, and goes last."""
+    stored = store.blobs.all()
+    while page := [file.digest for file in islice(stored, BATCH)]:
+        checked.files += len(page)
+        with store.database.read() as session:
+            known = set(session.scalars(select(BlobRow.digest).where(BlobRow.digest.in_(page))))
+        for name in page:
+            if name not in known and store.blobs.exists(name):
+                hint = "--quarantine puts it aside; `steer db rebuild` finds versions in such files"
+                yield Problem("orphan", name, "no row of the library knows this file", hint)
+
+
+def _marks(store: Store, _checked: Checked) -> Iterator[Problem]:
+    """A blob is live exactly while a version needs it."""
+    unneeded: ColumnElement[bool] = (BlobRow.state == "live") & ~needed()
+    unmarked: ColumnElement[bool] = (BlobRow.state != "live") & needed()
+    for kind, wrong, said in (
+        ("unneeded", unneeded, "it is kept as live, but no version needs it"),
+        ("unmarked", unmarked, "a version needs it, but it may be collected"),
+    ):
+        for rows in pages(store, select(BlobRow.digest).where(wrong), BlobRow.digest):
+            yield from (Problem(kind, name, said, "restore the database from a backup") for (name,) in rows)

@@ -1,0 +1,105 @@
+"""Soundness: whether the rows agree with the manifests they were made from, with each other, and with their history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import func, select, text
+
+from vectorstore.errors import IntegrityError, VectorstoreError
+from vectorstore.manifest import Manifest
+from vectorstore.store import catalogue, events
+from vectorstore.store.problems import Checked, Problem, pages
+from vectorstore.store.schema import ArtifactRow, BlobRow, NamespaceRow, TombstoneRow, VersionRow
+from vectorstore.store.store import Store
+from vectorstore.store.stored_draft import stored_draft
+from vectorstore.store.version import Version
+
+_RESTORE = "restore the database from a backup"
+
+
+def of_database(store: Store, checked: Checked) -> Iterator[Problem]:
+    """Let SQLite look over its own file; PostgreSQL keeps its own in order."""
+    with store.database.read() as session:
+        if session.get_bind().dialect.name != "sqlite":
+            return
+        look = "integrity_check" if checked.full else "quick_check"
+        for (said,) in session.execute(text(f"PRAGMA {look}")):
+            if said != "ok":
+                yield Problem("database", "library", str(said), _RESTORE)
+        for table, row, parent, _ in session.execute(text("PRAGMA foreign_key_check")):
+            yield Problem("database", f"row {row} of {table}", f"it refers to a row of {parent} that is gone", _RESTORE)
+
+
+def of_versions(store: Store, checked: Checked) -> Iterator[Problem]:
+    """Compare every version's rows with its manifest, and in full with what its blobs hold."""
+    for rows in pages(store, select(VersionRow.id), VersionRow.id):
+        for (version_id,) in rows:
+            checked.versions += 1
+            found = _version(store, version_id)
+            if isinstance(found, Problem):
+                yield found
+            elif found is not None and (said := _difference(store, found, full=checked.full)):
+                yield Problem("version", str(found), said, "restore the library from a backup")
+
+
+def _version(store: Store, version_id: int) -> Version | Problem | None:
+    """Return a version, what is wrong with its rows, or None where it was deleted meanwhile."""
+    with store.database.read() as session:
+        if session.get(VersionRow, version_id) is None:
+            return None
+        try:
+            return catalogue.load(session, version_id)
+        except VectorstoreError as error:
+            return Problem("version", f"row {version_id}", error.problem, _RESTORE)
+
+
+def _difference(store: Store, version: Version, *, full: bool) -> str:
+    """Return what differs between a version's rows and its bytes, or nothing; missing bytes are told elsewhere."""
+    with store.database.read() as session:
+        size = session.scalar(select(BlobRow.size).where(BlobRow.digest == version.digest))
+    if size is None or not store.blobs.exists(version.digest):
+        return ""
+    try:
+        manifest = Manifest.from_bytes(bytes(store.blobs.open(version.digest, size)))
+        if (manifest.digest, manifest.kind, manifest.blobs) != (version.digest, version.kind, version.blobs):
+            return "its rows are not those of its manifest"
+        return _deep_difference(store, version, manifest) if full else ""
+    except IntegrityError as error:
+        return error.problem
+
+
+def _deep_difference(store: Store, version: Version, manifest: Manifest) -> str:
+    draft = stored_draft(manifest, store.blobs.open)
+    if dict(draft.directions) != dict(version.directions):
+        return "its directions are not those of its vector"
+    card = draft.card
+    if card and (card.model, card.method.name) != (version.model, version.method):
+        return "its model or method is not that of its card"
+    return ""
+
+
+def of_names(store: Store, _checked: Checked) -> Iterator[Problem]:
+    """Check that numbers go on from the highest there ever was, and that the newest usable version is marked."""
+    mine = VersionRow.artifact_id == ArtifactRow.id
+    last = select(func.max(VersionRow.number)).where(mine).correlate(ArtifactRow)
+    deleted = select(func.max(TombstoneRow.number)).where(TombstoneRow.artifact_id == ArtifactRow.id)
+    usable, marked = last.where(VersionRow.yanked_at.is_(None)), last.where(VersionRow.newest)
+    numbers = (query.scalar_subquery() for query in (last, deleted.correlate(ArtifactRow), usable, marked))
+    query = select(ArtifactRow.id, ArtifactRow.name, ArtifactRow.next_version, *numbers)
+    for rows in pages(store, query, ArtifactRow.id):
+        for _, name, following, highest, buried, newest, mark in rows:
+            if following <= max(highest or 0, buried or 0):
+                yield Problem("name", name, f"its next version would be {following}, which was there before", _RESTORE)
+            if newest != mark:
+                yield Problem("name", name, f"version {mark} is marked as its newest, not {newest}", _RESTORE)
+
+
+def of_events(store: Store, checked: Checked) -> Iterator[Problem]:
+    """Follow every namespace's chain of events."""
+    with store.database.read() as session:
+        for name in session.scalars(select(NamespaceRow.name).order_by(NamespaceRow.name)).all():
+            try:
+                checked.events += events.verify(session, name)
+            except IntegrityError as error:
+                yield Problem("events", name, error.problem, error.hint)

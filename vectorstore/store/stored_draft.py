@@ -1,0 +1,82 @@
+"""A draft of what is stored already: a version as its manifest and blobs alone tell it, checked as if by a stranger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from vectorstore.canonical import digest, strict_loads
+from vectorstore.codec import unpack
+from vectorstore.errors import IntegrityError, InvalidInputError
+from vectorstore.fields import Fields
+from vectorstore.manifest import NAME_ANNOTATION, RECIPE_BLOB, VECTOR_BLOB, BlobEntry, Manifest
+from vectorstore.preset import Preset
+from vectorstore.recipe import Recipe
+from vectorstore.store.draft import (
+    AUTHORS_ANNOTATION,
+    DESCRIPTION_ANNOTATION,
+    LABELS_ANNOTATION,
+    LICENSE_ANNOTATION,
+    PARENTS_ANNOTATION,
+    PRESETS_ANNOTATION,
+    About,
+    Draft,
+)
+from vectorstore.store.rows import directions
+from vectorstore.store.texts import split_name
+
+OpenBlob = Callable[[str, int], memoryview]
+
+
+def stored_draft(manifest: Manifest, open_blob: OpenBlob) -> Draft:
+    """Return the draft that a version was saved from; its contents are where they are, so the draft has none.
+
+    Every blob is hashed, and a vector's every value is checked.
+
+    Raises:
+        IntegrityError: when a blob is missing or damaged, or something in it contradicts something else.
+    """
+    try:
+        namespace, name = split_name(manifest.annotations.get(NAME_ANNOTATION, ""))
+        about = _about(manifest)
+    except InvalidInputError as error:
+        raise IntegrityError(f"the manifest's annotations are wrong: {error.problem}", error.hint) from error
+    body, *others = ((entry, _hashed(entry, open_blob)) for entry in manifest.blobs)
+    if manifest.kind == "recipe":
+        recipe = Recipe.from_bytes(bytes(_of_type(body, RECIPE_BLOB)))
+        return Draft(namespace, name, about, manifest, (), terms=recipe.terms)
+    vector, card = unpack(_of_type(body, VECTOR_BLOB))
+    for _, lines in others:
+        items = Fields({"items": [strict_loads(line, "an item") for line in bytes(lines).splitlines()]}, "the items")
+        card = card.with_items(items.sequence("items", dict))
+    return Draft(namespace, name, about, manifest, (), card, directions(vector, card))
+
+
+def _hashed(entry: BlobEntry, open_blob: OpenBlob) -> memoryview:
+    view = open_blob(entry.digest, entry.size)
+    if digest(view) != entry.digest:
+        raise IntegrityError(f"the blob {entry.digest} was altered", "restore it from a backup")
+    return view
+
+
+def _of_type(body: tuple[BlobEntry, memoryview], media_type: str) -> memoryview:
+    entry, view = body
+    if entry.media_type != media_type:
+        raise IntegrityError(f"the first blob is of type {entry.media_type[:80]}", f"expected {media_type}")
+    return view
+
+
+def _about(manifest: Manifest) -> About:
+    values = manifest.annotations
+    presets = _json(values, PRESETS_ANNOTATION, "{}")
+    return About(
+        labels=_json(values, LABELS_ANNOTATION, "{}").mapping("value", str),
+        presets={name: Preset.from_json(preset) for name, preset in presets.mapping("value", dict).items()},
+        description=values.get(DESCRIPTION_ANNOTATION, ""),
+        license=values.get(LICENSE_ANNOTATION, ""),
+        authors=_json(values, AUTHORS_ANNOTATION, "[]").sequence("value", str),
+        parents=_json(values, PARENTS_ANNOTATION, "[]").sequence("value", str),
+    )
+
+
+def _json(values: Mapping[str, str], key: str, empty: str) -> Fields:
+    return Fields({"value": strict_loads(values.get(key, empty).encode(), f"the annotation {key}")}, "the annotations")
