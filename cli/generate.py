@@ -81,7 +81,7 @@ def generate(  # noqa: PLR0913 - options
         "model": choice.reference,
         "prompt": text,
         "steer": expression,
-        "versions": [{"version": term.label, "digest": term.digest} for term in plan.terms],
+        "versions": [{"version": each.label, "digest": each.digest} for each in plan.ingredients],
         "sampling": vars(sampling),
         "unsteered": unsteered,
         "steered": steered,

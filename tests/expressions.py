@@ -57,7 +57,9 @@ _SIMPLE: st.SearchStrategy[Step] = st.one_of(
     st.builds(Affine, VECTORS, NUMBERS),
     st.builds(Keepnorm, VECTORS),
 )
-STEPS: st.SearchStrategy[Step] = _SIMPLE | st.builds(Gate, VECTORS, NUMBERS, _SIMPLE)
-EXPRESSIONS: st.SearchStrategy[Expression] = VECTORS | st.builds(
-    Program, st.lists(STEPS, min_size=1, max_size=3).map(tuple)
+STEPS: st.SearchStrategy[Step] = _SIMPLE | st.builds(Gate, VECTORS, NUMBERS, _SIMPLE | VECTORS)
+EXPRESSIONS: st.SearchStrategy[Expression] = st.one_of(
+    VECTORS,
+    st.builds(Program, st.tuples(STEPS)),
+    st.builds(Program, st.lists(STEPS | VECTORS, min_size=2, max_size=3).map(tuple)),
 )

@@ -50,8 +50,8 @@ def test_canonical_text_is_a_fixed_point(expression: Expression):
         (".5*love", "0.5*love"),
         ("1e-2*love", "0.01*love"),
         ("default/love", "love"),
-        ("a then 2*b", "add(a) then add(2*b)"),
-        ("gate( a,1,b )", "gate(a, 1, add(b))"),
+        ("a then  2*b then add(a)", "a then 2*b then add(a)"),
+        ("gate( a,1,b )", "gate(a, 1, b)"),
         ("at(a, 6 , resid_pre)", "at(a, 6, resid_pre)"),
     ],
 )

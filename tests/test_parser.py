@@ -51,7 +51,7 @@ def test_a_preset_may_have_a_hyphen_too():
 def test_words_of_the_language_are_names_where_names_stand():
     assert parse("then") == Reference("then")
     assert parse("mean + add") == Sum((Reference("mean"), Reference("add")))
-    assert parse("then then then") == Program((Add(Reference("then")), Add(Reference("then"))))
+    assert parse("then then then") == Program((Reference("then"), Reference("then")))
     assert parse("r2 - e1") == Sum((Reference("r2"), times("-1", Reference("e1"))))
 
 
@@ -59,8 +59,9 @@ def test_a_name_before_a_parenthesis_is_a_function():
     assert parse("mean (mean, a)") == Mean((Reference("mean"), A))
 
 
-def test_bare_vectors_become_additions_between_steps():
-    assert parse("ablate(a) then b") == Program((Ablate(A), Add(B)))
+def test_bare_vectors_stay_bare_between_steps():
+    assert parse("ablate(a) then b then add(b)") == Program((Ablate(A), B, Add(B)))
+    assert parse("gate(a, 2, b)") == Program((Gate(A, Fraction(2), B),))
 
 
 def test_arguments_have_types():

@@ -10,8 +10,9 @@ import pytest
 
 from tests.builders import make_card, make_vector
 from vectorstore.errors import InvalidInputError
+from vectorstore.part import Part
 from vectorstore.place import Place
-from vectorstore.plan import Part, Plan, Step, plan_of, sum_steps
+from vectorstore.plan import Plan, Step, plan_of, sum_steps
 from vectorstore.tokens import Tokens
 from vectorstore.vector import Array, SteeringVector
 
@@ -109,7 +110,8 @@ def test_a_card_gives_tokens_and_the_residual_norm():
     assert [step.tokens for step in plan.steps] == ["generated", "generated"]
     norms = [np.linalg.norm(step.direction.astype(np.float64)) for step in plan.steps]
     assert norms == pytest.approx([4.5, 6.0])
-    assert plan.terms[0].card is card
+    assert plan.ingredients[0].card is card
+    assert [ingredient.label for ingredient in plan.ingredients] == ["the vector"]
 
 
 def test_r_without_a_card_is_an_error():

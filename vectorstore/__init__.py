@@ -10,7 +10,7 @@ The rooms, from the bottom up. Imports go downward only; torch lives in
     reference, expression, parser   the language: how a version is named; the syntax tree; text to tree
     functions, recipe               the language's functions; an expression with every reference pinned
     store                           database, blobs, versions: the only room that commits
-    plan, compose                   (store, expression) to an ordered list of steps
+    part, plan, compose             (store, expression) to an ordered list of steps
     models                          load a causal language model, find its layers and sites, say which model it is
     hooks                           record activations; steer a model by a plan
     extract                         extraction methods, their registry, and `compute`

@@ -16,7 +16,7 @@ from vectorstore.place import Place
 from vectorstore.tokens import Tokens
 
 INLINE_ITEMS = 64 * 1024
-DATA_KINDS = ("pairs", "texts", "labelled", "targets", "demonstrations", "file")
+DATA_KINDS = ("pairs", "texts", "labelled", "targets", "demonstrations", "file", "versions")
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from typing import get_args
 
@@ -111,7 +111,7 @@ class At:
 
 @dataclass(frozen=True)
 class Add:
-    """`add(V)`: what a bare vector means."""
+    """`add(V)`: add the vector, whatever its card says it is made for."""
 
     vector: Vector
     column: int = field(default=1, compare=False)
@@ -177,7 +177,7 @@ class Gate:
 
     vector: Vector
     threshold: Fraction
-    step: Step
+    step: Step | Vector
     column: int = field(default=1, compare=False)
 
     def __str__(self) -> str:
@@ -187,9 +187,12 @@ class Gate:
 
 @dataclass(frozen=True)
 class Program:
-    """Steps, run as written: `ablate(a) then add(b)`."""
+    """Steps, run as written: `ablate(a) then b`.
 
-    steps: tuple[Step, ...]
+    A bare vector is the step that its card says: `add`, for most. A bare recipe is its own steps.
+    """
+
+    steps: tuple[Step | Vector, ...]
     column: int = field(default=1, compare=False)
 
     def __str__(self) -> str:
@@ -197,7 +200,8 @@ class Program:
         return " then ".join(map(str, self.steps))
 
 
-Vector = Reference | Scaled | Sum | Mean | Normalize | Orthogonal | Project | At
+Call = Mean | Normalize | Orthogonal | Project | At
+Vector = Reference | Scaled | Sum | Call
 Step = Add | Ablate | Clamp | Affine | Keepnorm | Gate
 Expression = Vector | Program
 _NODES = (*get_args(Vector), *get_args(Step))
@@ -213,6 +217,32 @@ def references(node: Expression | Step) -> Iterator[Reference]:
         for child in value if isinstance(value, tuple) else (value,):
             if isinstance(child, _NODES):
                 yield from references(child)
+
+
+def arguments_of(node: Call) -> tuple[Vector, ...]:
+    """Return the vectors that a function takes."""
+    match node:
+        case Mean(vectors):
+            return vectors
+        case Orthogonal(vector, other) | Project(vector, other):
+            return vector, other
+        case Normalize(vector) | At(vector):
+            return (vector,)
+
+
+def renamed(node: Vector, rename: Callable[[Reference], Reference]) -> Vector:
+    """Return the tree with every reference replaced."""
+    match node:
+        case Reference():
+            return rename(node)
+        case Scaled(_, vector) | Normalize(vector) | At(vector):
+            return replace(node, vector=renamed(vector, rename))
+        case Sum(terms):
+            return replace(node, terms=tuple(renamed(term, rename) for term in terms))
+        case Mean(vectors):
+            return replace(node, vectors=tuple(renamed(vector, rename) for vector in vectors))
+        case Orthogonal(vector, other) | Project(vector, other):
+            return replace(node, vector=renamed(vector, rename), other=renamed(other, rename))
 
 
 def negated(node: Vector) -> Vector:

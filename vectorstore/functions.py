@@ -26,8 +26,8 @@ from vectorstore.expression import (
     Step,
     Vector,
 )
+from vectorstore.place import SITES
 from vectorstore.reference import Reference
-from vectorstore.vector import SITES
 
 MAX_LAYER = 999_999
 MAX_NUMBER = 200
@@ -180,8 +180,8 @@ def _site(value: Value, usage: str) -> str:
     raise fail("expected a site", f"write {usage}; sites: {', '.join(SITES)}", value.column)
 
 
-def _step(value: Value, usage: str) -> Step:
-    return value if isinstance(value, Step) else Add(_vector(value, usage), value.column)
+def _step(value: Value, usage: str) -> Step | Vector:
+    return value if isinstance(value, Step) else _vector(value, usage)
 
 
 _READERS: Mapping[Kind, Callable[[Value, str], object]] = {

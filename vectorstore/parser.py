@@ -10,7 +10,7 @@ from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken
 
 from vectorstore.coefficient import Coefficient
 from vectorstore.errors import ExpressionError, InvalidInputError
-from vectorstore.expression import Add, Expression, Program, Scaled, Step, Sum, Vector, negated
+from vectorstore.expression import Expression, Program, Scaled, Step, Sum, Vector, negated
 from vectorstore.functions import LayerRange, Number, Value, call, fail, require_vector
 from vectorstore.reference import Reference, parse_reference
 
@@ -48,8 +48,7 @@ class _Builder(Transformer[Token, Expression]):
         first, *rest = [child for child in children if not isinstance(child, Token)]
         if not rest and isinstance(first, Vector):
             return first
-        steps = tuple(Add(term, term.column) if isinstance(term, Vector) else term for term in (first, *rest))
-        return Program(steps, first.column)  # type: ignore[arg-type]
+        return Program((first, *rest), first.column)  # type: ignore[arg-type]
 
     @v_args(inline=True)
     def term(self, value: Value) -> Vector | Step:

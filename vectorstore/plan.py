@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import get_args
-
-import numpy as np
 
 from vectorstore.card import Card
 from vectorstore.coefficient import Coefficient
 from vectorstore.errors import InvalidInputError
+from vectorstore.part import Ingredient, Part, PlanTerm, rounded, total
+from vectorstore.place import SITES, Place
 from vectorstore.tokens import Tokens
-from vectorstore.vector import SITES, Array, Place, SteeringVector
+from vectorstore.vector import Array, SteeringVector
 
 _TOKENS: tuple[str, ...] = get_args(Tokens)
 
@@ -22,12 +21,25 @@ _TOKENS: tuple[str, ...] = get_args(Tokens)
 class Step:
     """One operator at one place, on one kind of tokens.
 
+    With activations h, direction v and its unit vector u, row by row for `[t, d]`:
+
+    - `add`: h + v.
+    - `keepnorm`: (h + v) · |h| / |h + v|.
+    - `ablate`: h - (h·u) u.
+    - `clamp`: h - (h·u) u + value · u.
+    - `affine`: h - (h·u) u + (reference·u) u + value · v; without a reference its term is left out.
+    - `gate`: carry out `inner` for the rows of the batch whose mean of h·u over the prompt's `tokens` at `place` is
+      larger than the threshold, in the passes from there on; the other rows stay as they are.
+
     Attributes:
-        operator: a name in the hooks' operator registry: `add`.
-        place: where.
+        operator: one of these.
+        place: where it changes the activations; a gate, where it reads them.
         tokens: which tokens.
-        direction: `[d]`, or `[t, d]` for `prompt_front`; float32.
-        params: what else the operator needs, by name.
+        direction: v, `[d]`, or `[t, d]` for `prompt_front`; float32; u itself for `ablate`, `clamp` and `gate`.
+        params: `value` of `clamp` and `affine`, `threshold` of `gate`.
+        reference: the base point `[d]` of `affine`, float32.
+        inner: the step that a gate opens; its place is reached after the gate's, or is the same.
+        terms: what the direction was summed from.
     """
 
     operator: str
@@ -35,54 +47,24 @@ class Step:
     tokens: Tokens
     direction: Array
     params: Mapping[str, float] = field(default_factory=dict)
+    reference: Array | None = None
+    inner: Step | None = None
+    terms: tuple[PlanTerm, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that a row per position goes with `prompt_front`, and one direction for all with the other kinds."""
         check_tokens(self.direction.shape, self.place, self.tokens)
 
+    @property
+    def target(self) -> Place:
+        """Where it changes the activations: of a gate, where its inner step does."""
+        return self.inner.target if self.inner else self.place
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Part:
-    """Directions, and the number each is multiplied by.
-
-    Attributes:
-        tokens: which tokens they steer.
-        factors: raw numbers by place, after units are resolved; none is zero.
-        directions: as stored, by place; there may be more of them than factors.
-    """
-
-    tokens: Tokens
-    factors: Mapping[Place, Fraction]
-    directions: Mapping[Place, Array]
-
-    def scaled(self, place: Place) -> Array:
-        """Return the direction at `place` times its factor, in float64.
-
-        Raises:
-            InvalidInputError: when the factor is larger than any float.
-        """
-        try:
-            factor = float(self.factors[place])
-        except OverflowError:
-            raise _too_large(place) from None
-        with np.errstate(over="ignore"):
-            scaled: Array = self.directions[place].astype(np.float64) * factor
-        return scaled
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class PlanTerm(Part):
-    """One stored version that takes part in a plan.
-
-    Attributes:
-        label: the pinned reference, `default/love@2`.
-        digest: of the version's manifest.
-        card: what its computation fixed: model, R, BOS.
-    """
-
-    label: str
-    digest: str
-    card: Card
+    def __iter__(self) -> Iterator[Step]:
+        """Yield the step, and what is inside it."""
+        yield self
+        if self.inner:
+            yield from self.inner
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,18 +73,30 @@ class Plan:
 
     Attributes:
         steps: empty where everything cancels: then the model stays bit for bit as it is.
-        terms: the versions it is made of.
         text: the expression as written.
+        recipes: digests of the recipes it was made through, by their pinned references.
     """
 
     steps: tuple[Step, ...] = ()
-    terms: tuple[PlanTerm, ...] = ()
     text: str = ""
+    recipes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def places(self) -> tuple[Place, ...]:
         """The places it touches, each once, in the order of its steps."""
-        return tuple(dict.fromkeys(step.place for step in self.steps))
+        return tuple(dict.fromkeys(part.place for step in self.steps for part in step))
+
+    @property
+    def terms(self) -> tuple[PlanTerm, ...]:
+        """The terms of all its sums, each once."""
+        terms = (term for step in self.steps for part in step for term in part.terms)
+        return tuple({id(term): term for term in terms}.values())
+
+    @property
+    def ingredients(self) -> tuple[Ingredient, ...]:
+        """The versions it is made of, each once."""
+        ingredients = (ingredient for term in self.terms for ingredient in term.ingredients)
+        return tuple({(each.label, each.digest): each for each in ingredients}.values())
 
 
 def plan_of(
@@ -123,8 +117,11 @@ def plan_of(
         InvalidInputError: for `r` where there is no R, tokens that the directions' shape does not go with, or a card
             with another operator than `add`.
     """
-    if card is not None:
-        check_adds(card, "the vector")
+    if card is not None and card.apply.operator != "add":
+        raise InvalidInputError(
+            f"the vector is made for the operator '{card.apply.operator}'",
+            f"save it, and compose {card.apply.operator}(…) of its name",
+        )
     number = Coefficient.parse(coefficient)
     by_position = any(direction.ndim == 2 for direction in vector.directions.values())  # noqa: PLR2004 - [t, d]
     chosen = tokens or (card.apply.tokens if card else "prompt_front" if by_position else "all")
@@ -136,27 +133,14 @@ def plan_of(
     }
     if card is None:
         return Plan(sum_steps([Part(tokens=chosen, factors=factors, directions=vector.directions)]))
-    term = PlanTerm(
-        tokens=chosen, factors=factors, directions=vector.directions, label="the vector", digest="", card=card
-    )
-    return Plan(sum_steps([term]), (term,) if factors else ())
+    label = "the vector"
+    ingredients = (Ingredient(label, "", card),)
+    term = PlanTerm(tokens=chosen, factors=factors, directions=vector.directions, label=label, ingredients=ingredients)
+    return Plan(sum_steps([term]))
 
 
-def check_adds(card: Card, label: str) -> None:
-    """Check that a vector is made to be added, the one operator that plans have so far.
-
-    Raises:
-        InvalidInputError: naming the operator.
-    """
-    if card.apply.operator != "add":
-        raise InvalidInputError(
-            f"{label} is made for the operator '{card.apply.operator}', which is not yet supported",
-            "use a vector that is added",
-        )
-
-
-def sum_steps(parts: Iterable[Part]) -> tuple[Step, ...]:
-    """Return one `add` step for each (place, tokens), by layer, then site, then tokens.
+def sum_steps(parts: Iterable[Part], operator: str = "add") -> tuple[Step, ...]:
+    """Return one step for each (place, tokens), by layer, then site, then tokens.
 
     Sums are made once, in float64, and rounded to float32. Rows of `[t, d]` are aligned at the front: where one is
     shorter, the rows it lacks are zero.
@@ -164,14 +148,29 @@ def sum_steps(parts: Iterable[Part]) -> tuple[Step, ...]:
     Raises:
         InvalidInputError: when a sum is larger than float32 holds, or tokens and shape do not go together.
     """
+    return tuple(
+        Step(operator, place, tokens, rounded(place, total(place, members)), terms=terms_among(members))
+        for place, tokens, members in grouped(parts)
+    )
+
+
+def grouped(parts: Iterable[Part]) -> list[tuple[Place, Tokens, list[Part]]]:
+    """Return the parts that meet at each place and on each kind of tokens, in the order of `sum_steps`.
+
+    Raises:
+        InvalidInputError: when tokens and shape do not go together.
+    """
     groups: dict[tuple[Place, Tokens], list[Part]] = {}
     for part in parts:
         for place in part.factors:
+            check_tokens(part.directions[place].shape, place, part.tokens)
             groups.setdefault((place, part.tokens), []).append(part)
-    return tuple(
-        Step("add", place, tokens, _sum(place, tokens, members))
-        for (place, tokens), members in sorted(groups.items(), key=_order)
-    )
+    return [(place, tokens, members) for (place, tokens), members in sorted(groups.items(), key=_order)]
+
+
+def terms_among(parts: Iterable[Part]) -> tuple[PlanTerm, ...]:
+    """Return those of the parts that say where they come from."""
+    return tuple(part for part in parts if isinstance(part, PlanTerm))
 
 
 def check_tokens(shape: Sequence[int], place: Place, tokens: Tokens) -> None:
@@ -187,25 +186,6 @@ def check_tokens(shape: Sequence[int], place: Place, tokens: Tokens) -> None:
         )
 
 
-def _sum(place: Place, tokens: Tokens, parts: Sequence[Part]) -> Array:
-    shapes = [part.directions[place].shape for part in parts]
-    for shape in shapes:
-        check_tokens(shape, place, tokens)
-    total = np.zeros(max(shapes))  # (t, d) or (d): the widths are equal, so this is the one with most rows
-    with np.errstate(over="ignore", invalid="ignore"):
-        for part, shape in zip(parts, shapes, strict=True):
-            total[: shape[0]] += part.scaled(place)
-        rounded: Array = total.astype(np.float32)
-    if not np.isfinite(rounded).all():
-        raise _too_large(place)
-    rounded.flags.writeable = False
-    return rounded
-
-
 def _order(item: tuple[tuple[Place, Tokens], object]) -> tuple[int, int, int]:
     (place, tokens), _ = item
     return place.layer, SITES.index(place.site), _TOKENS.index(tokens)
-
-
-def _too_large(place: Place) -> InvalidInputError:
-    return InvalidInputError(f"the sum at {place} is larger than float32 holds", "use smaller coefficients")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.builders import WIDTH, make_card, make_identity, make_vector
 from tests.compose.library import CALM, FRONT, HEAD, LOVE, MODEL, NARROW, SHORT, R
-from vectorstore.card import Apply
+from vectorstore.card import Apply, Card
 from vectorstore.compose import compose, pin
 from vectorstore.errors import ExpressionError, InvalidInputError, MisfitError, NotFoundError, exit_code
 from vectorstore.expression import Expression
@@ -156,17 +156,6 @@ def test_versions_aliases_and_digests_name_their_version(own_library: Store):
         ("0.1r*zero", 6, "the direction at resid_pre.3 is zero"),
         ("acme//love", 1, "a reference to another store is not yet supported"),
         ("calm - 0.1r*acme//love", 13, "a reference to another store is not yet supported"),
-        ("calm + mean(love, calm)", 8, "mean(…) is not yet supported"),
-        ("2*normalize(love)", 3, "normalize(…) is not yet supported"),
-        ("love + orthogonal(love, calm)", 8, "orthogonal(…) is not yet supported"),
-        ("project(gone, calm)", 1, "project(…) is not yet supported"),
-        ("at(love, 3, resid_post)", 1, "at(…) is not yet supported"),
-        ("ablate(love)", 1, "ablate(…) is not yet supported"),
-        ("clamp(love, 1)", 1, "clamp(…) is not yet supported"),
-        ("affine(love, 1)", 1, "affine(…) is not yet supported"),
-        ("keepnorm(love)", 1, "keepnorm(…) is not yet supported"),
-        ("love then gate(love, 1, love)", 11, "gate(…) is not yet supported"),
-        ("love then calm", 11, "more than one step is not yet supported"),
         ("love -calm", 6, "a minus between two vectors"),
     ],
 )
@@ -257,14 +246,47 @@ def test_with_force_other_weights_of_one_shape_pass(own_library: Store):
     assert compose(own_library, "love@1", model=other, force=True).steps
 
 
-def test_a_vector_made_for_another_operator_is_never_added(own_library):
+def test_a_vector_made_to_be_ablated_is_ablated_where_it_stands_alone(own_library: Store):
+    save_for(own_library, "removes", "ablate")
+    for text in ("removes", "ablate(removes)", "ablate(2*removes)"):
+        (step,) = compose(own_library, text).steps
+        assert (step.operator, norm(step.direction)) == ("ablate", pytest.approx(1))
+    assert [step.operator for step in compose(own_library, "removes then love[3]").steps] == ["ablate", "add"]
+    (gate,) = compose(own_library, "gate(love[3], 1, removes)").steps
+    assert gate.inner is not None
+    assert gate.inner.operator == "ablate"
+    own_library.save_recipe("mood", pin(own_library, "removes"))
+    assert [step.operator for step in compose(own_library, "mood").steps] == ["ablate"]
+    assert [step.operator for step in compose(own_library, "add(mood)").steps] == ["add"]
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [("2*removes", 3), ("love + removes", 8), ("removes - love then calm", 1), ("normalize(removes)", 11)],
+)
+def test_a_vector_made_to_be_ablated_is_not_added_unless_asked_to(own_library: Store, text: str, column: int):
+    save_for(own_library, "removes", "ablate")
+    with pytest.raises(ExpressionError, match=r"made for the operator 'ablate'; write ablate\(removes\)") as caught:
+        compose(own_library, text)
+    assert caught.value.column == column
+    vector_text = text.partition(" then")[0]
+    assert {step.operator for step in compose(own_library, f"add({vector_text})").steps} == {"add"}
+
+
+@pytest.mark.parametrize("operator", ["affine", "clamp"])
+def test_what_needs_a_number_says_how_to_write_it(own_library: Store, operator: str):
+    card = save_for(own_library, "edits", operator)
+    with pytest.raises(ExpressionError, match=rf"write {operator}\(edits, 1\) as a step"):
+        compose(own_library, "edits")
+    with pytest.raises(InvalidInputError, match=f"made for the operator '{operator}'"):
+        plan_of(make_vector(3, seed=9), card)
+
+
+def save_for(store: Store, name: str, operator: str) -> Card:
     vector = make_vector(3, seed=9)
-    card = replace(make_card(vector, model=MODEL), apply=Apply("all", "ablate"))
-    own_library.save("removes", vector, card)
-    with pytest.raises(InvalidInputError, match="made for the operator 'ablate', which is not yet supported"):
-        compose(own_library, "2*removes")
-    with pytest.raises(InvalidInputError, match="'ablate'"):
-        plan_of(vector, card)
+    card = replace(make_card(vector, model=MODEL), apply=Apply("all", operator))
+    store.save(name, vector, card)
+    return card
 
 
 def test_force_lets_a_bare_name_mean_its_newest_version_though_none_fits(library):

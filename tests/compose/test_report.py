@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.builders import make_card, make_identity
-from tests.compose.library import MODEL, open_library
+from tests.compose.flat import save
 from vectorstore.compose import compose, report
-from vectorstore.place import Place
 from vectorstore.plan import plan_of
 from vectorstore.store import Store
-from vectorstore.vector import SteeringVector
-
-THREE = Place("resid_pre", 3)
-
-
-def save(store: Store, name: str, *rows: list[float], place: Place = THREE) -> None:
-    array = np.array(rows if len(rows) > 1 else rows[0], np.float32)
-    vector = SteeringVector({place: array})
-    model = make_identity(widths=dict.fromkeys(MODEL.widths, 2))
-    store.save(name, vector, make_card(vector, model=model, residual_norms=20.0))
-
-
-@pytest.fixture
-def flat(folder: Path, tmp_path: Path) -> Store:
-    """Return a library with vectors of a model whose width is 2."""
-    store = open_library(shutil.copytree(folder, tmp_path / "copy"))
-    save(store, "east", [3, 0])
-    save(store, "north", [0, 4])
-    save(store, "front", [3, 0], [0, 4])
-    save(store, "long", [1, 0], [0, 0], [0, 2])
-    save(store, "head", [3, 0], place=Place("head_out", 3))
-    return store
 
 
 def test_norms_against_r_cosines_and_interference(flat: Store):
@@ -89,7 +63,12 @@ def test_where_there_is_no_r_there_is_no_ratio(flat: Store):
 
 
 def test_what_cancels_has_no_steps(flat: Store):
-    assert report(compose(flat, "east - east")).to_json() == {"text": "east - east", "conflict": False, "steps": []}
+    assert report(compose(flat, "east - east")).to_json() == {
+        "text": "east - east",
+        "conflict": False,
+        "steps": [],
+        "notes": [],
+    }
 
 
 def test_a_plan_of_an_unsaved_vector_can_be_reported(flat: Store):

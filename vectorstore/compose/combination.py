@@ -1,4 +1,4 @@
-"""Combination: what a Vector expression comes to, symbolically: an exact amount for each stored direction."""
+"""Combination: what a Vector expression comes to, symbolically: an exact amount for each direction."""
 
 from __future__ import annotations
 
@@ -9,13 +9,8 @@ from typing import NamedTuple
 
 from vectorstore.card import Card
 from vectorstore.coefficient import Coefficient
-from vectorstore.errors import ExpressionError
-from vectorstore.expression import Add, Expression, Program, Scaled, Step, Sum, Vector
-from vectorstore.reference import Reference
+from vectorstore.place import Place
 from vectorstore.tokens import Tokens
-from vectorstore.vector import Place
-
-ONE = Coefficient(Fraction(1))
 
 
 @dataclass(frozen=True)
@@ -55,54 +50,22 @@ class Amount:
 
 
 class Source(NamedTuple):
-    """A stored direction in one use: the version's digest, the tokens it steers, and its place."""
+    """A direction in one use.
 
-    digest: str
+    Attributes:
+        origin: the digest of its version, or the key of what a function made.
+        home: its place there.
+        tokens: which tokens it steers.
+        place: where it steers: its home, unless `at` put it elsewhere.
+    """
+
+    origin: str
+    home: Place
     tokens: Tokens
     place: Place
 
 
 Combination = Mapping[Source, Amount]
-Leaf = Callable[[Reference, Coefficient], Combination]
-
-
-def combine(node: Vector, leaf: Leaf, text: str) -> Combination:
-    """Evaluate a Vector expression.
-
-    Args:
-        node: the tree.
-        leaf: gives the combination of one reference times its own coefficient.
-        text: the expression, for messages.
-
-    Raises:
-        ExpressionError: for what is not evaluated yet, with its column.
-    """
-    match node:
-        case Reference(remote=None):
-            return leaf(node, ONE)
-        case Scaled(Coefficient(unit="r") as coefficient, Reference(remote=None) as reference):
-            return leaf(reference, coefficient)
-        case Scaled(coefficient, vector):
-            return scaled(combine(vector, leaf, text), coefficient.number)
-        case Sum(terms):
-            return added(combine(term, leaf, text) for term in terms)
-        case _:
-            raise not_yet(node, text)
-
-
-def vector_of(tree: Expression, text: str) -> Vector:
-    """Return the vector that the expression adds: itself, or what stands in its single `add`.
-
-    Raises:
-        ExpressionError: for any other step, which is not evaluated yet.
-    """
-    match tree:
-        case Program((Add(vector),)):
-            return vector
-        case Program(steps):
-            raise not_yet(next((step for step in steps if not isinstance(step, Add)), steps[-1]), text)
-        case _:
-            return tree
 
 
 def scaled(combination: Combination, factor: Fraction) -> Combination:
@@ -119,12 +82,6 @@ def added(combinations: Iterable[Combination]) -> Combination:
     return {source: amount for source, amount in total.items() if amount}
 
 
-def not_yet(node: Vector | Step, text: str) -> ExpressionError:
-    """Return the error for what parses but is not evaluated yet."""
-    what = f"{type(node).__name__.lower()}(…)"
-    if isinstance(node, Add):
-        what = "more than one step"
-    if isinstance(node, Reference):
-        what = "a reference to another store"
-    hint = "use names of this library, numbers, + - * and parentheses"
-    return ExpressionError(f"{what} is not yet supported", hint, column=node.column, text=text)
+def selected(combination: Combination, keep: Callable[[Place], bool]) -> Combination:
+    """Return what steers at the places to keep."""
+    return {source: amount for source, amount in combination.items() if keep(source.place)}

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from vectorstore.card import Card
 from vectorstore.coefficient import Coefficient
-from vectorstore.compose.combination import Amount, Combination, Source, combine, scaled, vector_of
-from vectorstore.compose.pins import Pin, Pins, located, look_up, parsed, pinned
+from vectorstore.compose.combination import Amount, Combination, Source, scaled, selected
+from vectorstore.compose.origins import Origin
+from vectorstore.compose.pins import Pin, Pins, look_up, parsed, pinned
+from vectorstore.compose.program import pieces, plan_steps, target_layers, within
+from vectorstore.compose.scope import Piece, Scope
 from vectorstore.errors import InvalidInputError, MisfitError
-from vectorstore.expression import Expression, Program, Vector
+from vectorstore.expression import Expression, Program
 from vectorstore.identity import ModelIdentity
-from vectorstore.plan import Plan, PlanTerm, check_adds, check_tokens, sum_steps
+from vectorstore.part import Ingredient
+from vectorstore.place import layers_text
+from vectorstore.plan import Plan, check_tokens
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe
 from vectorstore.reference import Reference
 from vectorstore.store import Store
 from vectorstore.store.version import Version
-from vectorstore.tokens import Tokens
-from vectorstore.vector import Place, SteeringVector, layers_text
 
 MAX_DEPTH = 32
 
@@ -27,7 +29,7 @@ MAX_DEPTH = 32
 def compose(
     store: Store, expression: str | Expression | Recipe, *, model: ModelIdentity | None = None, force: bool = False
 ) -> Plan:
-    """Return the plan of an expression: sums made once, one step for each (site, layer, tokens).
+    """Return the plan of an expression: its steps in order, sums made once for each (site, layer, tokens).
 
     Args:
         store: where the references are looked up.
@@ -36,30 +38,30 @@ def compose(
         force: let vectors of other amounts, but the same shape, pass.
 
     Raises:
-        ExpressionError: for what does not parse, does not go together or is not evaluated yet; names the column.
+        ExpressionError: for what does not parse or does not go together; names the column.
         NotFoundError: for a name, version, alias or preset that is not there; names the column.
-        MisfitError: for vectors whose models fit neither each other nor `model`.
+        MisfitError: for vectors whose models fit neither each other nor `model`; names the column.
         IntegrityError: for a recipe that contradicts itself.
     """
-    composer = _Composer(store, model)
+    composer = _Composer(store, model, force)
     if isinstance(expression, Recipe):
         text = expression.text
-        combination = composer.evaluate(text, *pinned(store, expression))
+        tree, pins = pinned(store, expression)
     else:
         text, tree = parsed(expression)
-        combination = composer.evaluate(text, tree, look_up(store, text, tree, model, force=force))
-    composer.check_models(force=force)
-    terms = composer.terms(combination)
-    return Plan(sum_steps(terms), terms, text)
+        pins = look_up(store, text, tree, model, force=force)
+    program = pieces(tree, composer.scope(text, pins))
+    return Plan(plan_steps(program, composer.origins), text, composer.recipes_used)
 
 
-@dataclass(frozen=True)
-class _Used:
-    """A stored vector that was read."""
+@dataclass
+class _Nested:
+    """A recipe that others name: its tree, and what it came to, once it was asked for."""
 
-    label: str
-    vector: SteeringVector
-    card: Card
+    tree: Expression
+    scope: Scope
+    combination: Combination | None = None
+    pieces: tuple[Piece, ...] | None = None
 
 
 @dataclass
@@ -68,102 +70,106 @@ class _Composer:
 
     store: Store
     model: ModelIdentity | None
-    used: dict[str, _Used] = field(default_factory=dict)
-    recipes: dict[str, tuple[Expression, Combination]] = field(default_factory=dict)
+    force: bool
+    origins: dict[str, Origin] = field(default_factory=dict)
+    recipes: dict[str, _Nested] = field(default_factory=dict)
+    recipes_used: dict[str, str] = field(default_factory=dict)
+    first: Ingredient | None = None
     depth: int = 0
 
-    def evaluate(self, text: str, tree: Expression, pins: Pins) -> Combination:
-        """Return what the tree comes to."""
-        whole = vector_of(tree, text)
+    def scope(self, text: str, pins: Pins) -> Scope:
+        """Return the scope of one text."""
+        return Scope(text, pins, self.origins, self._vector, self._program)
 
-        def leaf(reference: Reference, coefficient: Coefficient) -> Combination:
-            pin = pins[reference.column]
-            use = self._recipe if pin.version.kind == "recipe" else self._vector
-            with located(text, reference.column):
-                return use(pin, reference, coefficient, whole)
-
-        return combine(whole, leaf, text)
-
-    def check_models(self, *, force: bool) -> None:
-        """Check that everything that was read fits the model, or where none is given, each other.
-
-        Raises:
-            MisfitError: naming both.
-        """
-        used = tuple(self.used.values())
-        if self.model is not None:
-            for each in used:
-                each.card.model.require_fit(self.model, each.label, force=force)
-        else:
-            for each in used[1:]:
-                _check_pair(used[0], each, force=force)
-
-    def terms(self, combination: Combination) -> tuple[PlanTerm, ...]:
-        """Resolve units: one term for each version and kind of tokens, in order of appearance."""
-        uses: dict[tuple[str, Tokens], dict[Place, Amount]] = {}
-        for source, amount in combination.items():
-            uses.setdefault((source.digest, source.tokens), {})[source.place] = amount
-        return tuple(self._term(digest, tokens, amounts) for (digest, tokens), amounts in uses.items())
-
-    def _term(self, digest: str, tokens: Tokens, amounts: dict[Place, Amount]) -> PlanTerm:
-        used = self.used[digest]
-        factors = {place: amount.factor(used.card, place) for place, amount in amounts.items()}
-        return PlanTerm(
-            label=used.label,
-            digest=digest,
-            card=used.card,
-            tokens=tokens,
-            factors={place: factor for place, factor in factors.items() if factor},
-            directions=used.vector.directions,
-        )
-
-    def _vector(self, pin: Pin, reference: Reference, coefficient: Coefficient, _whole: Vector) -> Combination:
-        used = self._read(pin.version)
-        check_adds(used.card, used.label)
+    def _vector(self, pin: Pin, reference: Reference, coefficient: Coefficient) -> Combination:
         preset = pin.term.preset or Preset(coefficient)
-        layers = _layers(used.vector.layers, reference.layers, preset.layers)
-        tokens = preset.tokens or used.card.apply.tokens
+        if pin.version.kind == "recipe":
+            return self._recipe(pin.version, reference, preset)
+        origin = self._read(pin.version)
+        card = origin.ingredients[0].card
+        layers = _layers(card.layers, reference.layers, preset.layers)
+        tokens = preset.tokens or card.apply.tokens
         amount = Amount.of(preset.coefficient)
         if not amount:
             return {}
-        sources = [Source(pin.term.digest, tokens, place) for place in used.vector.places if place.layer in layers]
+        digest = pin.term.digest
+        sources = [Source(digest, place, tokens, place) for place in origin.directions if place.layer in layers]
         for source in sources:
-            amount.factor(used.card, source.place)
-            _check_shape(used, source, reference.preset if preset.tokens else None)
+            amount.factor(card, source.home)
+            _check_shape(origin, source, reference.preset if preset.tokens else None)
         return dict.fromkeys(sources, amount)
 
-    def _recipe(self, pin: Pin, reference: Reference, coefficient: Coefficient, whole: Vector) -> Combination:
-        preset = pin.term.preset or Preset(coefficient)
+    def _recipe(self, version: Version, reference: Reference, preset: Preset) -> Combination:
         if preset.coefficient.unit == "r" or preset.layers or preset.tokens:
             raise InvalidInputError(
-                f"{pin.version.reference} is a recipe, and takes plain numbers only", f"write 2*{reference.name}"
+                f"{version.reference} is a recipe, and takes plain numbers only", f"write 2*{reference.name}"
             )
-        tree, combination = self._nested(pin.version)
-        if isinstance(tree, Program) and whole is not reference:
+        nested = self._nested(version)
+        if isinstance(nested.tree, Program):
             raise InvalidInputError(
-                f"{pin.version.reference} is a recipe of steps, not a vector", "let it stand alone as a step"
+                f"{version.reference} is a recipe of steps, not a vector", "let it stand as a step: mood then 2*love"
             )
-        layers = {source.place.layer for source in combination}
-        if reference.layers and layers:
-            wanted = _layers(sorted(layers), reference.layers, None)
-            combination = {source: amount for source, amount in combination.items() if source.place.layer in wanted}
+        if nested.combination is None:
+            self.depth = self._deeper()
+            nested.combination = nested.scope.combine(nested.tree)
+            self.depth -= 1
+        combination = nested.combination
+        if reference.layers and combination:
+            wanted = _layers(sorted({source.place.layer for source in combination}), reference.layers)
+            combination = selected(combination, lambda place: place.layer in wanted)
         return scaled(combination, preset.coefficient.number)
 
-    def _nested(self, version: Version) -> tuple[Expression, Combination]:
+    def _program(self, pin: Pin, reference: Reference) -> Sequence[Piece] | None:
+        if pin.version.kind != "recipe":
+            return None
+        nested = self._nested(pin.version)
+        if pin.term.preset:
+            if isinstance(nested.tree, Program):
+                raise InvalidInputError(
+                    f"{pin.version.reference} is a recipe of steps, and takes no coefficient",
+                    f"write {reference.name} without a preset",
+                )
+            return None
+        if nested.pieces is None:
+            self.depth = self._deeper()
+            nested.pieces = pieces(nested.tree, nested.scope)
+            self.depth -= 1
+        if reference.layers is None or not nested.pieces:
+            return nested.pieces
+        wanted = _layers(sorted(target_layers(nested.pieces)), reference.layers)
+        return within(nested.pieces, lambda place: place.layer in wanted)
+
+    def _nested(self, version: Version) -> _Nested:
         if version.digest not in self.recipes:
-            if self.depth == MAX_DEPTH:
-                raise InvalidInputError(f"recipes are nested more than {MAX_DEPTH} deep", "save a flatter recipe")
-            self.depth += 1
             recipe = self.store.read_recipe(version)
             tree, pins = pinned(self.store, recipe)
-            self.recipes[version.digest] = tree, self.evaluate(recipe.text, tree, pins)
-            self.depth -= 1
+            self.recipes[version.digest] = _Nested(tree, self.scope(recipe.text, pins))
+            self.recipes_used[str(version)] = version.digest
         return self.recipes[version.digest]
 
-    def _read(self, version: Version) -> _Used:
-        if version.digest not in self.used:
-            self.used[version.digest] = _Used(str(version), *self.store.read(version))
-        return self.used[version.digest]
+    def _deeper(self) -> int:
+        if self.depth == MAX_DEPTH:
+            raise InvalidInputError(f"recipes are nested more than {MAX_DEPTH} deep", "save a flatter recipe")
+        return self.depth + 1
+
+    def _read(self, version: Version) -> Origin:
+        if version.digest not in self.origins:
+            vector, card = self.store.read(version)
+            ingredient = Ingredient(str(version), version.digest, card)
+            self._check_model(ingredient)
+            bases = {place: (base,) for place, base in vector.references.items()}
+            origin = Origin(version.digest, ingredient.label, vector.directions, bases, (ingredient,))
+            self.origins[version.digest] = origin
+        return self.origins[version.digest]
+
+    def _check_model(self, ingredient: Ingredient) -> None:
+        """Check that what was read fits the model, or where none is given, what was read first."""
+        if self.model is not None:
+            ingredient.card.model.require_fit(self.model, ingredient.label, force=self.force)
+        elif self.first is None:
+            self.first = ingredient
+        else:
+            _check_pair(self.first, ingredient, force=self.force)
 
 
 def _layers(present: Sequence[int], *ranges: tuple[int, int] | None) -> set[int]:
@@ -179,17 +185,17 @@ def _layers(present: Sequence[int], *ranges: tuple[int, int] | None) -> set[int]
     return chosen
 
 
-def _check_shape(used: _Used, source: Source, preset: str | None) -> None:
+def _check_shape(origin: Origin, source: Source, preset: str | None) -> None:
     try:
-        check_tokens(used.vector.directions[source.place].shape, source.place, source.tokens)
+        check_tokens(origin.directions[source.home].shape, source.home, source.tokens)
     except InvalidInputError as error:
         said = f"preset '{preset}'" if preset else "the card"
         raise InvalidInputError(
-            f"{said} of {used.label} says '{source.tokens}': {error.problem}", error.hint
+            f"{said} of {origin.label} says '{source.tokens}': {error.problem}", error.hint
         ) from error
 
 
-def _check_pair(first: _Used, second: _Used, *, force: bool) -> None:
+def _check_pair(first: Ingredient, second: Ingredient, *, force: bool) -> None:
     mine, other = first.card.model, second.card.model
     same_shape = mine.widths == other.widths and mine.layer_count == other.layer_count
     if mine.fit(other) == "mismatch" and not (force and same_shape):

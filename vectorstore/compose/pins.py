@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from vectorstore.compose.combination import combine, vector_of
 from vectorstore.errors import (
     ConflictError,
     ExpressionError,
@@ -43,7 +42,7 @@ def pin(store: Store, expression: str | Expression, *, model: ModelIdentity | No
     """Return the recipe of an expression: every reference pinned to a digest, every preset to what it means now.
 
     Raises:
-        ExpressionError: for what does not parse or is not evaluated yet; names the column.
+        ExpressionError: for what does not parse; names the column.
         NotFoundError: for a name, version, alias or preset that is not there; names the column.
     """
     text, tree = parsed(expression)
@@ -61,11 +60,18 @@ def look_up(store: Store, text: str, tree: Expression, model: ModelIdentity | No
     """Return what each reference means now; with `force`, a bare name none of whose versions fits means the newest.
 
     Raises:
-        ExpressionError: for what is not evaluated yet, before any name is looked up.
+        ExpressionError: for a reference to another store, before any name is looked up.
         NotFoundError: for what is not there; names the column.
         MisfitError: for a bare name none of whose versions fits `model`.
     """
-    combine(vector_of(tree, text), lambda _reference, _coefficient: {}, text)
+    for reference in references(tree):
+        if reference.remote:
+            raise ExpressionError(
+                "a reference to another store is not yet supported",
+                "use names of this library",
+                column=reference.column,
+                text=text,
+            )
     versions: dict[str, Version] = {}
     pins = {}
     for reference in references(tree):

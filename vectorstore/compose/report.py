@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
 from vectorstore.canonical import Json
+from vectorstore.part import PlanTerm, total
 from vectorstore.place import Place
-from vectorstore.plan import Plan, PlanTerm, Step
+from vectorstore.plan import Plan, Step
 from vectorstore.tokens import Tokens
 from vectorstore.vector import Array, direction_norm
 
 CONFLICT = -0.3
+MEASURED = ("add", "keepnorm", "affine")
+"""Operators for which the norm of the direction matters; the others know only where it points."""
 
 
 @dataclass(frozen=True)
@@ -39,34 +42,38 @@ class StepReport:
     """One step of the plan.
 
     Attributes:
-        place, tokens: where, and which tokens.
+        operator, place, tokens, params: what it does, where, to which tokens, and with which numbers.
         shape: of the direction: `(d,)` or `(t, d)`.
-        norm: of the sum; of the largest row for `[t, d]`.
-        residual_norm: R at the place, or None where no term knows it.
+        norm: of the sum; of the largest row for `[t, d]`; None for operators that know only where it points.
+        residual_norm: R at the place, or None where no card knows it.
         interference: the norm of the sum divided by the sum of the terms' norms: 1 where all point one way, near 0
             where they cancel.
-        terms: labels of the versions that take part.
+        terms: labels of what it is summed from.
         cosines: between those of equal shape, pair by pair.
+        inner: the step that a gate opens.
     """
 
+    operator: str
     place: Place
     tokens: Tokens
+    params: Mapping[str, float]
     shape: tuple[int, ...]
-    norm: float
+    norm: float | None
     residual_norm: float | None
     interference: float
     terms: tuple[str, ...]
     cosines: tuple[Cosine, ...]
+    inner: StepReport | None = None
 
     @property
     def ratio(self) -> float | None:
         """The norm in units of R."""
-        return self.norm / self.residual_norm if self.residual_norm else None
+        return self.norm / self.residual_norm if self.norm is not None and self.residual_norm else None
 
     @property
     def conflict(self) -> bool:
-        """Whether any two terms pull against each other."""
-        return any(cosine.conflict for cosine in self.cosines)
+        """Whether any two terms pull against each other, also inside a gate."""
+        return any(cosine.conflict for cosine in self.cosines) or bool(self.inner and self.inner.conflict)
 
     def to_json(self) -> Json:
         """Return the fields, for programs."""
@@ -75,20 +82,29 @@ class StepReport:
             "place": str(self.place),
             "site": self.place.site,
             "layer": self.place.layer,
+            "params": dict(self.params),
             "shape": list(self.shape),
             "ratio": self.ratio,
             "conflict": self.conflict,
             "terms": list(self.terms),
             "cosines": [cosine.to_json() for cosine in self.cosines],
+            "inner": self.inner.to_json() if self.inner else None,
         }
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a plan does; `steps` are in the plan's order."""
+    """What a plan does.
+
+    Attributes:
+        text: the expression.
+        steps: in the plan's order.
+        notes: what to know about its vectors: other weights, no base point; a line each.
+    """
 
     text: str
     steps: tuple[StepReport, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def conflict(self) -> bool:
@@ -97,39 +113,72 @@ class Report:
 
     def to_json(self) -> Json:
         """Return the fields, for programs."""
-        return {"text": self.text, "conflict": self.conflict, "steps": [step.to_json() for step in self.steps]}
+        steps = [step.to_json() for step in self.steps]
+        return {"text": self.text, "conflict": self.conflict, "steps": steps, "notes": list(self.notes)}
 
 
 def report(plan: Plan) -> Report:
     """Return what `plan` does at each place."""
-    return Report(plan.text, tuple(_step(step, plan) for step in plan.steps))
+    return Report(plan.text, tuple(_step(step, plan) for step in plan.steps), (*_weights(plan), *_base_points(plan)))
 
 
 def _step(step: Step, plan: Plan) -> StepReport:
-    terms = [term for term in plan.terms if term.tokens == step.tokens and step.place in term.factors]
-    directions = [term.scaled(step.place) for term in terms]
-    norm = direction_norm(step.direction)
-    total = sum(map(direction_norm, directions))
-    known = (term.card.residual_norms.get(step.place) for term in terms)
+    directions = [term.scaled(step.place) for term in step.terms]
+    sizes = sum(map(direction_norm, directions))
     return StepReport(
+        operator=step.operator,
         place=step.place,
         tokens=step.tokens,
+        params=step.params,
         shape=step.direction.shape,
-        norm=norm,
-        residual_norm=next((residual_norm for residual_norm in known if residual_norm), None),
-        interference=norm / total if total else 1.0,
-        terms=tuple(term.label for term in terms),
-        cosines=_cosines(terms, directions),
+        norm=direction_norm(step.direction) if step.operator in MEASURED else None,
+        residual_norm=_residual_norm(step, plan),
+        interference=direction_norm(total(step.place, step.terms)) / sizes if sizes else 1.0,
+        terms=tuple(term.label for term in step.terms),
+        cosines=_cosines(step.terms, directions),
+        inner=_step(step.inner, plan) if step.inner else None,
     )
 
 
-def _cosines(terms: list[PlanTerm], directions: list[Array]) -> tuple[Cosine, ...]:
-    pairs = combinations(zip(terms, directions, strict=True), 2)
+def _residual_norm(step: Step, plan: Plan) -> float | None:
+    """Return R as the step's own terms know it, or else as any version of the plan does: it is the model's."""
+    known = (term.residual_norm(step.place) for term in (*step.terms, *plan.terms))
+    return next((norm for norm in known if norm), None)
+
+
+def _cosines(terms: Sequence[PlanTerm], directions: Sequence[Array]) -> tuple[Cosine, ...]:
+    units = [_unit(direction) for direction in directions]
     return tuple(
-        Cosine(left.label, right.label, _cosine(a, b)) for (left, a), (right, b) in pairs if a.shape == b.shape
+        Cosine(left.label, terms[m].label, float(np.vdot(units[n], units[m])))
+        for n, left in enumerate(terms)
+        for m in range(n + 1, len(terms))
+        if units[n].shape == units[m].shape
     )
 
 
-def _cosine(a: Array, b: Array) -> float:
-    norms = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
-    return float(np.vdot(a, b)) / norms if norms else 0.0
+def _unit(direction: Array) -> Array:
+    """Divide by the norm over all rows; zero stays."""
+    unit: Array = direction / (float(np.linalg.norm(direction)) or 1.0)
+    return unit
+
+
+def _weights(plan: Plan) -> list[str]:
+    """Name the versions that were computed on other weights than the first."""
+    notes = []
+    for other in plan.ingredients[1:]:
+        first = plan.ingredients[0]
+        mine, its = first.card.model, other.card.model
+        if mine.fit(its) != "same":
+            differ = "one model with two vocabularies" if mine.fingerprint == its.fingerprint else "different weights"
+            notes.append(
+                f"{first.label} was computed on {mine.reference} and {other.label} on {its.reference}: {differ}; "
+                "their strengths may differ"
+            )
+    return notes
+
+
+def _base_points(plan: Plan) -> list[str]:
+    """Name the affine steps that have no base point."""
+    parts = [part for step in plan.steps for part in step if part.operator == "affine" and part.reference is None]
+    labels = dict.fromkeys(", ".join(term.label for term in part.terms) for part in parts)
+    return [f"{label} has no base point: affine works as ablate, and then add" for label in labels]

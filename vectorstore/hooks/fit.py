@@ -17,21 +17,21 @@ class CompatibleModelWarning(UserWarning):
 
 
 def check_fit(model: nn.Module, plan: Plan, *, force: bool = False) -> None:
-    """Check that every term of `plan` was computed on this model, and every step fits its shape.
+    """Check that every version in `plan` was computed on this model, and every step fits its shape.
 
     Warns with CompatibleModelWarning where the shape fits but the weights are others.
 
     Raises:
-        MisfitError: naming the term or step that does not fit.
+        MisfitError: naming the version or step that does not fit.
     """
-    if plan.terms:
+    if plan.ingredients:
         identity = identify(model)
-        for term in plan.terms:
-            made_on = term.card.model
-            if made_on.require_fit(identity, term.label, force=force) != "same":
+        for ingredient in plan.ingredients:
+            made_on = ingredient.card.model
+            if made_on.require_fit(identity, ingredient.label, force=force) != "same":
                 difference = "another vocabulary" if made_on.fingerprint == identity.fingerprint else "other weights"
                 warnings.warn(
-                    f"{term.label} was computed on {made_on.reference}, which has {difference} than "
+                    f"{ingredient.label} was computed on {made_on.reference}, which has {difference} than "
                     f"{identity.reference}; its strength may differ",
                     CompatibleModelWarning,
                     stacklevel=5,
@@ -39,7 +39,8 @@ def check_fit(model: nn.Module, plan: Plan, *, force: bool = False) -> None:
     if plan.steps:
         widths, count = site_widths(model), len(decoder_layers(model))
         for step in plan.steps:
-            _check_step(step, widths, count)
+            for part in step:
+                _check_step(part, widths, count)
 
 
 def _check_step(step: Step, widths: dict[str, int], count: int) -> None:

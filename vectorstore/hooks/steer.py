@@ -49,6 +49,8 @@ def steer(
     """
     if hasattr(model, "_orig_mod"):
         raise InvalidInputError("a compiled model cannot be steered yet", "pass the model itself, before torch.compile")
+    for step in plan.steps:
+        get_operator(step.operator)
     check_fit(model, plan, force=force)
     if not plan.steps:
         yield
@@ -114,7 +116,8 @@ def _transform(tracker: Tracker, steps: list[PlacedStep]) -> Transform:
 
 def _bos_ids(model: nn.Module, plan: Plan, *, force: bool) -> set[int]:
     """Return the ids that every prompt must begin with: the vectors' BOS, or where other models are forced, its own."""
-    identities = [identify(model)] if force and plan.terms else [term.card.model for term in plan.terms]
+    made_on = [ingredient.card.model for ingredient in plan.ingredients]
+    identities = [identify(model)] if force and made_on else made_on
     return {bos for identity in identities if (bos := identity.bos_token_id) is not None}
 
 

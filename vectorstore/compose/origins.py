@@ -1,0 +1,90 @@
+"""Origins: what the directions of one composition come from: stored versions, and functions of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from vectorstore.compose.combination import Amount, Combination, Source
+from vectorstore.part import Ingredient, PlanTerm
+from vectorstore.place import Place, layers_text
+from vectorstore.reference import DEFAULT_NAMESPACE
+from vectorstore.tokens import Tokens
+from vectorstore.vector import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Where directions come from.
+
+    Attributes:
+        group: what is one term of a sum: the digest of a version, or the key of one function's vector.
+        label: the term's name: `default/love@2`, or the function's text.
+        directions: by their home places.
+        bases: the base points `[d]` of the versions behind a direction; for `affine`.
+        ingredients: the versions behind it.
+    """
+
+    group: str
+    label: str
+    directions: Mapping[Place, Array]
+    bases: Mapping[Place, tuple[Array, ...]]
+    ingredients: tuple[Ingredient, ...]
+
+
+Origins = Mapping[str, Origin]
+"""By what `Source.origin` says."""
+
+_Use = tuple[str, Tokens, Place | None, str]
+
+
+def terms_of(combination: Combination, origins: Origins) -> tuple[PlanTerm, ...]:
+    """Resolve units: one term for each origin and kind of tokens, in order of appearance.
+
+    Raises:
+        InvalidInputError: for `r` where there is no R, or where the direction is zero.
+    """
+    uses: dict[_Use, dict[Source, Amount]] = {}
+    for source, amount in combination.items():
+        moved = source.home != source.place
+        elsewhere = (source.home, source.place.site) if moved else (None, "")
+        uses.setdefault((origins[source.origin].group, source.tokens, *elsewhere), {})[source] = amount
+    terms = (_term(use, amounts, origins) for use, amounts in uses.items())
+    return tuple(term for term in terms if term.factors)
+
+
+def factor(source: Source, amount: Amount, origins: Origins) -> Fraction:
+    """Return the number that the direction of `source` is multiplied by."""
+    return amount.factor(origins[source.origin].ingredients[0].card, source.home) if amount.r else amount.raw
+
+
+def _term(use: _Use, amounts: Mapping[Source, Amount], origins: Origins) -> PlanTerm:
+    origin = origins[next(iter(amounts)).origin]
+    factors = {source.place: factor(source, amount, origins) for source, amount in amounts.items()}
+    one = len({source.origin for source in amounts}) == 1 and use[2] is None
+    return PlanTerm(
+        label=origin.label if use[2] is None else _moved_label(origin.label, use[2], list(factors)),
+        ingredients=origin.ingredients,
+        tokens=use[1],
+        factors={place: number for place, number in factors.items() if number},
+        directions=origin.directions if one else _directions(amounts, origins),
+    )
+
+
+def _directions(amounts: Mapping[Source, Amount], origins: Origins) -> dict[Place, Array]:
+    return {source.place: origins[source.origin].directions[source.home] for source in amounts}
+
+
+def _moved_label(label: str, home: Place, places: list[Place]) -> str:
+    """Return `at(love@1[3], 6..12, resid_post)`, as it could be written."""
+    layers = layers_text(place.layer for place in places).split(" ", 1)[1]
+    name = label.removeprefix(f"{DEFAULT_NAMESPACE}/")
+    return f"at({name if name.endswith(')') else f'{name}[{home.layer}]'}, {layers}, {places[0].site})"
+
+
+def made_for(combination: Combination, origins: Origins) -> dict[str, str]:
+    """Return the versions behind it that are made for another operator than `add`: the operators, by label."""
+    keys = {source.origin for source in combination}
+    behind = (ingredient for key in keys for ingredient in origins[key].ingredients)
+    return {each.label: each.card.apply.operator for each in behind if each.card.apply.operator != "add"}

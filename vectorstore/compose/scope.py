@@ -1,0 +1,121 @@
+"""Scope: one text under evaluation, and what its references mean; vectors in it come to combinations here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from vectorstore.coefficient import Coefficient
+from vectorstore.compose import derive
+from vectorstore.compose.combination import Combination, added, scaled
+from vectorstore.compose.origins import Origin, made_for
+from vectorstore.compose.pins import Pin, Pins, located
+from vectorstore.errors import InvalidInputError
+from vectorstore.expression import (
+    At,
+    Call,
+    Mean,
+    Normalize,
+    Orthogonal,
+    Project,
+    Scaled,
+    Sum,
+    Vector,
+    arguments_of,
+    renamed,
+)
+from vectorstore.plan import Step
+from vectorstore.reference import Reference
+
+ONE = Coefficient(Fraction(1))
+
+Piece = Combination | Step
+"""A part of a program: what is added, still symbolically, or any other step."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One text: the expression's, or a recipe's.
+
+    Attributes:
+        text: for messages.
+        pins: what its references mean.
+        origins: where directions come from; functions put theirs in.
+        vector: gives the combination of one reference times its own coefficient.
+        program: gives the pieces of a recipe that stands as a step; None for what is a vector.
+    """
+
+    text: str
+    pins: Pins
+    origins: dict[str, Origin]
+    vector: Callable[[Pin, Reference, Coefficient], Combination]
+    program: Callable[[Pin, Reference], Sequence[Piece] | None]
+
+    def combine(self, node: Vector, *, bare: bool = False) -> Combination:
+        """Evaluate a Vector expression.
+
+        Args:
+            node: the tree.
+            bare: it stands in no step function: then everything in it has to be made to be added.
+
+        Raises:
+            ExpressionError: for what does not go together, with its column.
+        """
+        match node:
+            case Reference():
+                return self._leaf(node, ONE, bare=bare)
+            case Scaled(Coefficient(unit="r") as coefficient, Reference() as reference):
+                return self._leaf(reference, coefficient, bare=bare)
+            case Scaled(coefficient, vector):
+                return scaled(self.combine(vector, bare=bare), coefficient.number)
+            case Sum(terms):
+                return added([self.combine(term, bare=bare) for term in terms])
+            case _:
+                arguments = [self.combine(vector, bare=bare) for vector in arguments_of(node)]
+                with located(self.text, node.column):
+                    return self._call(node, arguments)
+
+    def _leaf(self, reference: Reference, coefficient: Coefficient, *, bare: bool) -> Combination:
+        with located(self.text, reference.column):
+            combination = self.vector(self.pins[reference.column], reference, coefficient)
+            if bare:
+                for label, operator in made_for(combination, self.origins).items():
+                    raise wrong_operator(label, operator, reference)
+        return combination
+
+    def _call(self, node: Call, arguments: Sequence[Combination]) -> Combination:
+        first, second = arguments[0], arguments[-1]
+        match node:
+            case Mean():
+                return derive.mean(arguments, self.origins)
+            case At(_, layers, site):
+                return derive.at(first, layers, site, self.origins)
+            case Normalize():
+                derived = derive.normalize(first, self.origins, self._label(node))
+            case Orthogonal():
+                derived = derive.orthogonal(first, second, self.origins, self._label(node))
+            case Project():
+                derived = derive.project(first, second, self.origins, self._label(node))
+        combination, origins = derived
+        for key, origin in origins.items():
+            self.origins.setdefault(key, origin)
+        return combination
+
+    def _label(self, node: Vector) -> str:
+        """Return the text of a function with every reference pinned: `normalize(love@2[6])`."""
+
+        def pinned(reference: Reference) -> Reference:
+            version = self.pins[reference.column].version
+            return replace(reference, version=version.number, alias=None, digest=None)
+
+        return str(renamed(node, pinned))
+
+
+def wrong_operator(label: str, operator: str, reference: Reference) -> InvalidInputError:
+    """Return the error for what is added, and made for another operator."""
+    number = ", 1" if operator in ("clamp", "affine") else ""
+    return InvalidInputError(
+        f"{label} is made for the operator '{operator}'",
+        f"write {operator}({reference}{number}) as a step, or add(…) to add it all the same",
+    )

@@ -1,0 +1,106 @@
+"""Part: directions, and the numbers they are multiplied by; what the sums of a plan are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from vectorstore.card import Card
+from vectorstore.errors import InvalidInputError
+from vectorstore.place import Place
+from vectorstore.tokens import Tokens
+from vectorstore.vector import Array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Part:
+    """Directions, and the number each is multiplied by.
+
+    Attributes:
+        tokens: which tokens they steer.
+        factors: raw numbers by place, after units are resolved; none is zero.
+        directions: by place; there may be more of them than factors.
+    """
+
+    tokens: Tokens
+    factors: Mapping[Place, Fraction]
+    directions: Mapping[Place, Array]
+
+    def scaled(self, place: Place) -> Array:
+        """Return the direction at `place` times its factor, in float64.
+
+        Raises:
+            InvalidInputError: when the factor is larger than any float.
+        """
+        try:
+            factor = float(self.factors[place])
+        except OverflowError:
+            raise too_large(place) from None
+        with np.errstate(over="ignore"):
+            scaled: Array = self.directions[place].astype(np.float64) * factor
+        return scaled
+
+
+@dataclass(frozen=True, eq=False)
+class Ingredient:
+    """A stored version, as far as a plan needs to know what it is made of.
+
+    Attributes:
+        label: the pinned reference, `default/love@2`.
+        digest: of the version's manifest; empty where it is not saved.
+        card: what its computation fixed: model, R, BOS.
+    """
+
+    label: str
+    digest: str
+    card: Card
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PlanTerm(Part):
+    """One term of a sum: a stored version, or what a function made of some.
+
+    Attributes:
+        label: `default/love@2`, or the function's text with its references pinned, `normalize(love@2)`.
+        ingredients: the versions behind it: one, or several for a function of several.
+    """
+
+    label: str
+    ingredients: tuple[Ingredient, ...]
+
+    def residual_norm(self, place: Place) -> float | None:
+        """Return R at `place`, or None where no card knows it."""
+        known = (ingredient.card.residual_norms.get(place) for ingredient in self.ingredients)
+        return next((norm for norm in known if norm), None)
+
+
+def total(place: Place, parts: Sequence[Part]) -> Array:
+    """Return the sum at `place` in float64; rows of `[t, d]` are aligned at the front, and lacking ones are zero."""
+    shapes = [part.directions[place].shape for part in parts]
+    result = np.zeros(max(shapes))  # (t, d) or (d): the widths are equal, so this is the one with most rows
+    with np.errstate(over="ignore", invalid="ignore"):
+        for part, shape in zip(parts, shapes, strict=True):
+            result[: shape[0]] += part.scaled(place)
+    return result
+
+
+def rounded(place: Place, direction: Array) -> Array:
+    """Return `direction` in float32, read-only.
+
+    Raises:
+        InvalidInputError: when it is larger than float32 holds.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow: Array = direction.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        raise too_large(place)
+    narrow.flags.writeable = False
+    return narrow
+
+
+def too_large(place: Place) -> InvalidInputError:
+    """Return the error for a sum at `place` that cannot be held."""
+    return InvalidInputError(f"the sum at {place} is larger than float32 holds", "use smaller coefficients")
