@@ -55,11 +55,13 @@ class Answer:
         document: everything, for programs.
         parts: what people see, top to bottom.
         notes: lines for people, on stderr; a document that needs them has them itself.
+        exit_code: what the program ends with: not 0 where it did its work and what it found is bad.
     """
 
     document: Json
     parts: Sequence[Part] = ()
     notes: Sequence[str] = field(default=())
+    exit_code: int = 0
 
 
 def printable(text: str) -> str:

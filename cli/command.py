@@ -42,6 +42,8 @@ class Command(click.Command):
             for note in answer.notes:
                 click.echo(f"note: {note}", err=True)
         sys.stdout.flush()
+        if answer.exit_code:
+            ctx.exit(answer.exit_code)
 
 
 class Group(click.Group):

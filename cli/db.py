@@ -1,4 +1,4 @@
-"""`steer db upgrade|downgrade|current|check`."""
+"""`steer db upgrade|downgrade|current|check|backup|restore|rebuild`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import sys
 import click
 
 from vectorstore.errors import InvalidInputError
+from vectorstore.store import backup as copies
 from vectorstore.store import database
+from vectorstore.store import rebuild as rebuilding
+from vectorstore.store.backends import open_blobs
 
-from .answer import Answer
+from .answer import Answer, Part, Table
 from .command import group, subcommand
 from .library import Library, library_options
+from .values import size_text
 
 
 @group("db", example="steer db upgrade")
 def db() -> None:
-    """Upgrade, downgrade or check the library's database."""
+    """Upgrade, check, back up, restore or rebuild the library's database."""
 
 
 @subcommand(db, "upgrade", example="steer db upgrade")
@@ -54,6 +58,53 @@ def check(library: Library) -> Answer:
     """Compare the tables with what this program expects."""
     revision = database.check(library.settings.database_url)
     return Answer({"schema": revision, "ok": True}, [f"The tables are those of schema {revision}"])
+
+
+@subcommand(db, "backup", example="steer db backup /mnt/backup/library")
+@click.argument("folder")
+@library_options
+def backup(library: Library, folder: str) -> Answer:
+    """Copy the library to FOLDER, database and blobs, while others go on writing.
+
+    The copy is a library itself. The next backup to the same folder copies only what is new. A library in PostgreSQL is
+    copied with pg_dump instead.
+    """
+    with library.look() as store:
+        copied = copies.backup(store, folder)
+    return _copied(copied, f"{copied.folder} has")
+
+
+@subcommand(db, "restore", example="steer db restore /mnt/backup/library")
+@click.argument("folder")
+@library_options
+def restore(library: Library, folder: str) -> Answer:
+    """Make the library of the backup in FOLDER, where there is none yet."""
+    settings = library.settings
+    blobs = open_blobs(settings.blobs_url, settings.cache)
+    copied = copies.restore(folder, settings.database_url, blobs)
+    return _copied(copied, "The library has")
+
+
+@subcommand(db, "rebuild", example="steer db rebuild")
+@library_options
+def rebuild(library: Library) -> Answer:
+    """Make versions of all manifests among the blobs, where the database was lost.
+
+    Aliases, yanks, evaluations, the log, and what was changed after saving were in the database alone.
+    """
+    with library.open() as store:
+        done = rebuilding.rebuild(store)
+    parts: list[Part] = [f"Added {len(done.versions)} versions; {done.present} were there already"]
+    if done.rejected:
+        parts.append(Table(("manifest", "not usable because"), list(done.rejected.items())))
+    notes = [rebuilding.LOST] if done.versions else []
+    notes += [f"{len(done.unused)} files belong to no version; see `steer fsck`"] if done.unused else []
+    return Answer(done.to_json(), parts, notes)
+
+
+def _copied(copied: copies.Copied, where: str) -> Answer:
+    new = f"{copied.copied} copied now ({size_text(copied.size)})"
+    return Answer(copied.to_json(), [f"{where} {copied.versions} versions and {copied.blobs} blobs, {new}"])
 
 
 def _answer(revision: str | None) -> Answer:

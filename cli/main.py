@@ -19,6 +19,8 @@ COMMANDS = {
     "list": Entry("catalogue:list_versions", "List the newest version of every name."),
     "show": Entry("show:show", "Show all that is known about a version."),
     "history": Entry("catalogue:history", "List all versions of a name."),
+    "similar": Entry("similar:similar", "Find the vectors whose directions are nearest to those of a version."),
+    "diff": Entry("diff:diff", "Show in what two versions differ."),
     "import": Entry("import_:import_file", "Save a vector of another tool, or one that `steer export` wrote."),
     "export": Entry("export:export", "Write a vector to a file, byte for byte as the library keeps it."),
     "compose": Entry("compose:compose", "Show what an expression does to each layer; save it as a recipe."),
@@ -26,8 +28,16 @@ COMMANDS = {
     "alias": Entry("alias:alias", "Set or remove aliases of versions, such as love@prod."),
     "preset": Entry("preset:preset", "Set or remove presets: named coefficients, such as love:strong."),
     "label": Entry("label:label", "Set or remove labels, such as topic=weddings."),
+    "describe": Entry("description:describe", "Describe a version anew."),
+    "yank": Entry("yank:yank", "Withdraw a version; what names or pins it outright still gets it."),
+    "restore": Entry("yank:restore", "Take the yank of a version back."),
+    "delete": Entry("delete:delete", "Delete a version for good; its number never means anything else."),
+    "lineage": Entry("lineage:lineage", "Show what a version is made of, and what uses it."),
+    "audit": Entry("audit:audit", "List what was changed, when and by whom; oldest first."),
     "methods": Entry("methods:methods", "List the extraction methods and their options.", slow=True),
-    "db": Entry("db:db", "Upgrade, downgrade or check the library's database."),
+    "gc": Entry("gc:gc", "Free the bytes of deleted versions and of saves that were never finished."),
+    "fsck": Entry("fsck:fsck", "Check that the library is sound: rows, files, manifests, numbers and the log."),
+    "db": Entry("db:db", "Upgrade, check, back up, restore or rebuild the library's database."),
 }
 
 

@@ -18,6 +18,16 @@ Layers = tuple[int, int]
 _LAYERS = re.compile(r"(-?\d{1,6})(?:\.\.(-?\d{1,6}))?")
 
 
+def size_text(size: int) -> str:
+    """Return `0 B`, `17.3 KB`, `1.2 GB`."""
+    value, unit = float(size), "B"
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":  # noqa: PLR2004 - decimal units
+            break
+        value /= 1000
+    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
 class LayersType(click.ParamType):  # type: ignore[type-arg] # generic from click 8.4 on only
     """`6`, `-1`, or `6..12` with both ends included."""
 

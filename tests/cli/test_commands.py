@@ -13,9 +13,12 @@ from tests.cli.steering import Steer
 SUBCOMMANDS = [
     ("alias", "set"),
     ("alias", "remove"),
+    ("db", "backup"),
     ("db", "check"),
     ("db", "current"),
     ("db", "downgrade"),
+    ("db", "rebuild"),
+    ("db", "restore"),
     ("db", "upgrade"),
     ("label", "set"),
     ("label", "remove"),
@@ -37,7 +40,8 @@ def everything() -> list[tuple[tuple[str, ...], click.Command]]:
 
 
 def test_the_commands_are_those_of_the_design():
-    names = "init demo compute list show history import export compose generate alias preset label methods db"
+    names = """init demo compute list show history similar diff import export compose generate alias preset label methods
+    db"""
     assert list(COMMANDS) == names.split()
     assert sorted(path for path, _ in everything() if len(path) > 1) == sorted(SUBCOMMANDS)
 

@@ -16,7 +16,7 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Let the names in a folder survive a power cut."""
+    """Let the names in a folder survive a power cut; the bytes of a file, where `path` is one."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -106,7 +106,7 @@ class LocalBlobs:
             for folder in sorted(self.root.glob("sha256/[0-9a-f][0-9a-f]")):
                 for path in sorted(folder.iterdir()):
                     if is_digest(f"sha256:{path.name}"):
-                        yield _stored(path)
+                        yield from _stored(path)
 
     def quarantine(self, digest: str) -> str:
         """Move the file to `quarantine/`, and return its path there."""
@@ -121,7 +121,7 @@ class LocalBlobs:
     def leftovers(self, before: datetime) -> list[str]:
         """Return the files in `tmp` that nobody has written to since `before`."""
         with _disk():
-            return [str(path) for path in sorted(self.root.glob("tmp/*")) if _modified(path) < before]
+            return [str(path) for path in sorted(self.root.glob("tmp/*")) if _is_older(path, before)]
 
     def sweep(self, before: datetime) -> list[str]:
         """Remove those, and return their paths."""
@@ -182,9 +182,21 @@ def _disk() -> Iterator[None]:
         raise unavailable(error) from error
 
 
-def _stored(path: Path) -> Stored:
-    return Stored(f"sha256:{path.name}", path.stat().st_size, _modified(path))
+def _stored(path: Path) -> list[Stored]:
+    """Return what is there, or nothing where it went while others were looked at."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return []
+    return [Stored(f"sha256:{path.name}", status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))]
 
 
 def _modified(path: Path) -> datetime:
     return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+def _is_older(path: Path, moment: datetime) -> bool:
+    try:
+        return _modified(path) < moment
+    except FileNotFoundError:  # published, or discarded, while others were looked at
+        return False

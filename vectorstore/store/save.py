@@ -22,6 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from vectorstore.errors import ConflictError, NotFoundError, UnavailableError
+from vectorstore.manifest import MANIFEST_TYPE, BlobEntry
 from vectorstore.recipe import Term
 from vectorstore.store import catalogue, events
 from vectorstore.store.blobs import Blobs, Staged
@@ -68,6 +69,20 @@ def commit(database: Database, blobs: Blobs, draft: Draft) -> Saved:
             return _publish(session, draft, staged)
 
 
+def commit_in_place(database: Database, draft: Draft, manifest_size: int) -> Saved:
+    """Save a draft whose blobs, and the manifest itself, are where they belong already, and were checked.
+
+    Raises:
+        ConflictError, NotFoundError, UnavailableError: as for `commit`.
+    """
+    blobs = (*draft.manifest.blobs, BlobEntry(MANIFEST_TYPE, draft.manifest.digest, manifest_size))
+    with database.write() as session:
+        _check(session, draft)
+        _lease(session, blobs)
+    with database.write() as session:
+        return _publish(session, draft, blobs)
+
+
 def _check(session: Session, draft: Draft) -> None:
     """Refuse before anything is published what transaction B would refuse."""
     of_name = select(ArtifactRow).join(NamespaceRow).where(NamespaceRow.name == draft.namespace)
@@ -85,7 +100,7 @@ def _check_kind(artifact: ArtifactRow, draft: Draft) -> None:
         )
 
 
-def _lease(session: Session, staged: Sequence[Staged]) -> None:
+def _lease(session: Session, staged: Sequence[Staged | BlobEntry]) -> None:
     """Note blobs as pending, or renew the lease of those that are there."""
     until = datetime.now(UTC) + LEASE
     for blob in sorted(staged, key=lambda blob: blob.digest):
@@ -95,7 +110,7 @@ def _lease(session: Session, staged: Sequence[Staged]) -> None:
         session.execute(statement.on_conflict_do_update(index_elements=["digest"], set_={"leased_until": until}))
 
 
-def _publish(session: Session, draft: Draft, staged: Sequence[Staged]) -> Saved:
+def _publish(session: Session, draft: Draft, staged: Sequence[Staged | BlobEntry]) -> Saved:
     artifact = _artifact(session, draft)
     _make_live(session, {blob.digest for blob in staged})
     same = select(VersionRow.id).where(

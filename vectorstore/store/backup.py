@@ -1,0 +1,172 @@
+"""Backup: a copy of an SQLite library that is a library itself: its database as of one moment, and every blob it needs.
+
+PostgreSQL has tools of its own for this: see docs/storage.md.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import URL
+
+from vectorstore.canonical import Json
+from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from vectorstore.settings import absolute_path
+from vectorstore.store.blobs import Blobs
+from vectorstore.store.database import Database, upgrade
+from vectorstore.store.engine import read_url, translated
+from vectorstore.store.folders import make_folder, sync_folder
+from vectorstore.store.fsck import check
+from vectorstore.store.local_blobs import LocalBlobs
+from vectorstore.store.store import Store
+
+DATABASE = "library.db"
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What is in the copy, and how much of it was not there before.
+
+    Attributes:
+        folder: where it is.
+        versions: in the copy.
+        blobs: in the copy.
+        copied: blobs that were copied now.
+        size: bytes of those.
+    """
+
+    folder: str
+    versions: int
+    blobs: int
+    copied: int
+    size: int
+
+    def to_json(self) -> Json:
+        """Return the fields, for programs."""
+        return dict(vars(self))
+
+
+def backup(store: Store, folder: str) -> Copied:
+    """Copy the library to `folder` while others go on writing.
+
+    The copy is a library: `STEER_HOME=FOLDER steer list` reads it. Blobs that are there from an older backup are not
+    copied again; every other one is hashed on its way.
+
+    Raises:
+        InvalidInputError: for a library in PostgreSQL.
+        ConflictError: when the folder holds something else, or is the library's own.
+        IntegrityError: when a blob is missing or damaged; the backup before stays as it was.
+        UnavailableError: when the disk cannot take it.
+    """
+    source = _file_of(store.database.url)
+    target = _target(folder, source)
+    with translated(store.database.url):
+        make_folder(target)
+        fresh = target / f"{DATABASE}.new"
+        _copy_database(source, fresh)
+        copied = _copy_blobs(fresh, store.blobs, LocalBlobs(target / "blobs"), target)
+        _put(fresh, target / DATABASE)
+    return copied
+
+
+def restore(folder: str, database_url: str, blobs: Blobs) -> Copied:
+    """Make a library of a backup, where there is none yet; the backup is checked first, and stays as it is.
+
+    Raises:
+        NotFoundError: when there is no backup in `folder`.
+        IntegrityError: when it is damaged.
+        ConflictError: when there is a library already.
+        UnavailableError: when the disk cannot take it.
+    """
+    source = absolute_path(folder)
+    if not (source / DATABASE).is_file():
+        raise NotFoundError(f"there is no backup in {source}", f"name the folder that has {DATABASE} and blobs in it")
+    target = _file_of(read_url(database_url))
+    if target.exists():
+        raise ConflictError(f"there is a library at {target} already", "move it away, or name another place")
+    with translated(read_url(database_url)):
+        make_folder(target.parent)
+        fresh = target.with_name(f"{target.name}.new")
+        _copy_database(source / DATABASE, fresh)
+        copied = _copy_blobs(fresh, LocalBlobs(source / "blobs"), blobs, target.parent)
+        _check(fresh, blobs)
+        _put(fresh, target)
+    return copied
+
+
+def _check(database: Path, blobs: Blobs) -> None:
+    """Bring a copied database to this program's schema, and check it with its blobs."""
+    url = f"sqlite:///{quote(str(database))}"
+    upgrade(url)
+    with Store(Database.open(url, create=False), blobs, database.parent) as store:
+        problems = check(store).problems
+    if problems:
+        raise IntegrityError(f"the backup is damaged: {problems[0].subject}: {problems[0].detail}", "use another one")
+
+
+def _file_of(url: URL) -> Path:
+    if url.get_backend_name() != "sqlite":
+        raise InvalidInputError(
+            "a library in PostgreSQL is copied with PostgreSQL's own tools",
+            "use pg_dump, then copy the blobs; see docs/storage.md",
+        )
+    return Path(url.database or "")
+
+
+def _target(folder: str, source: Path) -> Path:
+    target = absolute_path(folder)
+    if target.resolve() == source.parent.resolve():
+        raise ConflictError(f"{target} is the library itself", "name another folder")
+    if target.is_dir() and any(target.iterdir()) and not (target / DATABASE).is_file():
+        raise ConflictError(f"{target} holds something else", "name a new folder, or one with an older backup")
+    return target
+
+
+def _copy_database(source: Path, fresh: Path) -> None:
+    """Copy one moment of the database, with SQLite's own means; the copy has no log beside it."""
+    fresh.unlink(missing_ok=True)
+    with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(fresh)) as copy:
+        live.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE").close()
+
+
+def _copy_blobs(database: Path, source: Blobs, target: Blobs, folder: Path) -> Copied:
+    blobs = copied = size = 0
+    with closing(sqlite3.connect(database)) as connection:
+        (versions,) = connection.execute("SELECT count(*) FROM versions").fetchone()
+        for digest, length in connection.execute("SELECT digest, size FROM blobs WHERE state = 'live'"):
+            blobs += 1
+            if not _present(target, digest, length):
+                _copy_blob(source, target, digest, length)
+                copied, size = copied + 1, size + length
+    return Copied(str(folder), versions, blobs, copied, size)
+
+
+def _present(target: Blobs, digest: str, length: int) -> bool:
+    """Return whether a blob is there already, of the right size."""
+    try:
+        return target.exists(digest) and len(target.open(digest, length)) == length
+    except IntegrityError:
+        return False
+
+
+def _copy_blob(source: Blobs, target: Blobs, digest: str, length: int) -> None:
+    view = source.open(digest, length)
+    staged = target.stage(bytes(view[at : at + CHUNK]) for at in range(0, length, CHUNK))
+    try:
+        if staged.digest != digest:
+            raise IntegrityError(f"the blob {digest} is damaged", "see `steer fsck --full`")
+        staged.publish()
+    finally:
+        staged.discard()
+
+
+def _put(fresh: Path, target: Path) -> None:
+    sync_folder(fresh)
+    fresh.replace(target)
+    sync_folder(target.parent)
