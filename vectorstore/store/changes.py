@@ -15,7 +15,8 @@ from vectorstore.preset import Preset
 from vectorstore.reference import check_name
 from vectorstore.store.newest import appoint
 from vectorstore.store.presets import check_preset
-from vectorstore.store.rows import preset_row, undamaged
+from vectorstore.store.reading import undamaged
+from vectorstore.store.rows import preset_row
 from vectorstore.store.schema import AliasRow, ArtifactRow, LabelRow, PresetRow, VersionRow
 from vectorstore.store.texts import MAX_DESCRIPTION, check_label, check_text
 from vectorstore.store.version import Version

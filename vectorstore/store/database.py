@@ -86,6 +86,12 @@ class Database:
             yield session
 
     @contextmanager
+    def look(self) -> Iterator[Connection]:
+        """Give a connection that sees one moment: `read` without the ORM."""
+        with steady(self.url), translated(self.url), self._reader.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Session]:
         """Give a session whose changes are all kept at the end, or none of them."""
         with translated(self.url), Session(self._writer, expire_on_commit=False) as session, session.begin():

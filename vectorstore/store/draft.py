@@ -23,7 +23,8 @@ from vectorstore.recipe import Recipe, Term
 from vectorstore.store.blobs import Check
 from vectorstore.store.presets import check_preset
 from vectorstore.store.rows import directions
-from vectorstore.store.schema import DIGEST_LENGTH, NAME_LENGTH, REFERENCE_LENGTH
+from vectorstore.store.schema import DIGEST_LENGTH, NAME_LENGTH
+from vectorstore.store.tables import REFERENCE_LENGTH
 from vectorstore.store.texts import MAX_AUTHORS, MAX_DESCRIPTION, check_label, check_text, split_name
 from vectorstore.store.version import Direction
 from vectorstore.vector import SteeringVector

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
-
 from sqlalchemy import ColumnElement, Select, and_, select
 from sqlalchemy.orm import Session
 
 from vectorstore.errors import ConflictError, InvalidInputError, MisfitError, NotFoundError
 from vectorstore.identity import ModelIdentity
 from vectorstore.reference import DEFAULT_NAMESPACE, Reference
-from vectorstore.store.rows import to_model, undamaged
+from vectorstore.store.names import NEIGHBOURS, namespace_id, near
+from vectorstore.store.reading import to_model, undamaged
 from vectorstore.store.schema import AliasRow, ArtifactRow, NamespaceRow, TombstoneRow, VersionRow
 
-NEIGHBOURS = 500
 SHOWN = 10
-
-
-def namespace_id(session: Session, name: str) -> int:
-    """Return the row of a namespace.
-
-    Raises:
-        NotFoundError: naming near ones.
-    """
-    found = session.scalar(select(NamespaceRow.id).where(NamespaceRow.name == name))
-    if found is None:
-        names = session.scalars(select(NamespaceRow.name).order_by(NamespaceRow.name).limit(NEIGHBOURS)).all()
-        raise NotFoundError(f"there is no namespace '{name}'", _near(name, names) or "see `steer list` for all")
-    return found
 
 
 def artifact(session: Session, namespace: str, name: str) -> ArtifactRow:
@@ -44,7 +28,7 @@ def artifact(session: Session, namespace: str, name: str) -> ArtifactRow:
         return found
     if namespace == DEFAULT_NAMESPACE and session.scalar(select(ArtifactRow.id).limit(1)) is None:
         raise NotFoundError(f"there is no '{name}': the library is empty", "make a vector with `steer compute`")
-    hint = _near(name, _neighbours(session, namespace_id(session, namespace), name))
+    hint = near(name, _neighbours(session, namespace_id(session, namespace), name))
     raise NotFoundError(f"there is no '{full_name(namespace, name)}'", hint or "see `steer list` for what there is")
 
 
@@ -187,8 +171,3 @@ def _neighbours(session: Session, namespace: int, name: str) -> list[str]:
     before = names.where(ArtifactRow.name < name).order_by(ArtifactRow.name.desc()).limit(NEIGHBOURS)
     after = names.where(ArtifactRow.name > name).order_by(ArtifactRow.name).limit(NEIGHBOURS)
     return [*session.scalars(before), *session.scalars(after)]
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    near = get_close_matches(name, names, n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(near)}?" if near else ""

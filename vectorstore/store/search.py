@@ -9,19 +9,32 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Select, Text, cast, column, delete, func, insert, literal_column, table
-from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
-from sqlalchemy.orm import Session
+from sqlalchemy import ARRAY, Connection, Text, cast, column, delete, func, insert, table
+from sqlalchemy.types import UserDefinedType
 
-from vectorstore.store.schema import VersionRow
+from vectorstore.store.source import Source
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 TABLE = "version_search"
 MAX_WORDS = 16
 MAX_WORD = 64
 _WORD = re.compile(r"([^\W_]+)(\*?)")
-_FTS5 = table(TABLE, column("rowid"), column("words"))
+_FTS5 = table(TABLE, column("rowid"), column("words"), column(TABLE))
 _TSVECTOR = table(TABLE, column("version_id"), column("words"))
+
+
+class _TsQuery(UserDefinedType[str]):
+    """PostgreSQL's query type: SQLAlchemy's own comes with all of its dialect, which SQLite has no use for."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_settings: object) -> str:
+        """Return its name."""
+        return "TSQUERY"
 
 
 def is_search_table(name: str | None) -> bool:
@@ -48,24 +61,23 @@ def forget(session: Session, version_id: int) -> None:
         session.execute(delete(_TSVECTOR).where(_TSVECTOR.c.version_id == version_id))
 
 
-def narrow(
-    session: Session, statement: Select[VersionRow], query: str
-) -> tuple[Select[VersionRow], ColumnElement[int]] | None:
-    """Keep the versions that have all words of `query`; also return the column to order and page by.
+def source(connection: Connection | Session, query: str) -> Source | None:
+    """Return the versions that have all words of `query`.
 
     Returns None where the query has no word: nothing can match it.
     """
     words = _words(query)[:MAX_WORDS]
     if not words:
         return None
-    if _is_sqlite(session):
+    if _is_sqlite(connection):
         match = " ".join(f'"{word}"{star}' for word, star in words)
-        statement = statement.join(_FTS5, _FTS5.c.rowid == VersionRow.id)
-        # FTS5 walks its matches by row id, newest first, and stops when the page is full.
-        return statement.where(literal_column(TABLE).op("MATCH")(match)), _FTS5.c.rowid
+        found = _FTS5.alias()
+        # FTS5 has the matches in order, and finds its place in them anew for each version that it is asked about.
+        return Source(found.c.rowid, (found.c[TABLE].op("MATCH")(match),), newest=True, cost=20)
     match = " & ".join(f"'{word}'{':*' if star else ''}" for word, star in words)
-    statement = statement.join(_TSVECTOR, _TSVECTOR.c.version_id == VersionRow.id)
-    return statement.where(_TSVECTOR.c.words.op("@@")(cast(match, TSQUERY))), VersionRow.id.expression
+    indexed = _TSVECTOR.alias()
+    condition = indexed.c.words.op("@@")(cast(match, _TsQuery()))
+    return Source(indexed.c.version_id, (condition,), newest=True, walked=False, collected=True, cost=2)
 
 
 def _words(text: str) -> list[tuple[str, str]]:
@@ -73,5 +85,6 @@ def _words(text: str) -> list[tuple[str, str]]:
     return [(word[:MAX_WORD], star) for word, star in _WORD.findall(plain.casefold())]
 
 
-def _is_sqlite(session: Session) -> bool:
-    return session.get_bind().dialect.name == "sqlite"
+def _is_sqlite(connection: Connection | Session) -> bool:
+    engine = connection.engine if isinstance(connection, Connection) else connection.get_bind()
+    return engine.dialect.name == "sqlite"

@@ -24,6 +24,8 @@ from vectorstore.store.blobs import Blobs
 from vectorstore.store.changes import Change
 from vectorstore.store.database import Database
 from vectorstore.store.draft import About, draft_recipe, draft_vector
+from vectorstore.store.filter import Filter
+from vectorstore.store.listing import LIMIT, Sort, list_versions
 from vectorstore.store.newest import changed
 from vectorstore.store.save import commit
 from vectorstore.store.schema import VersionRow
@@ -31,7 +33,6 @@ from vectorstore.store.texts import check_text
 from vectorstore.store.version import Page, Saved, Version
 from vectorstore.vector import SteeringVector
 
-LIMIT = 50
 Presets = Mapping[str, Preset] | Mapping[str, str] | Mapping[str, float] | Mapping[str, Preset | str | float]
 ChangeVersion = Callable[[Session, VersionRow, Version], Change | None]
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -181,30 +182,38 @@ class Store:
         labels: Mapping[str, str] = _NONE,
         model: str | None = None,
         method: str | None = None,
+        layer: int | None = None,
+        site: str | None = None,
+        author: str | None = None,
         text: str | None = None,
         kind: str | None = None,
+        sort: Sort = "newest",
         limit: int = LIMIT,
         after: str | None = None,
     ) -> Page:
-        """Return a page of the newest version of each name (that is not yanked), newest first.
+        """Return a page of the newest version of each name (that is not yanked).
 
         Args:
             namespace: only this one.
             labels: having all of these.
             model: computed on the model of this reference.
             method: by this extraction method.
+            layer: with a direction at this layer; at `site`, where that is given too.
+            site: with a direction at this site.
+            author: of this author.
             text: having all these words in name, description, labels, authors, method or model; `wed*` for beginnings.
             kind: `vector` or `recipe`.
+            sort: `newest` or `oldest` first, or by `name`.
             limit: at most so many, up to 1,000.
             after: the cursor of the page before.
 
         Raises:
-            InvalidInputError: for a limit or cursor that cannot be.
+            InvalidInputError: for a filter, order, limit or cursor that cannot be.
             NotFoundError: for an unknown namespace.
         """
-        wanted = catalogue.Filter(namespace, labels, model, method, text, kind)
-        with self.database.read() as session:
-            return catalogue.newest_first(session, wanted, limit, after)
+        wanted = Filter(namespace, labels, model, method, layer, site, author, text, kind)
+        with self.database.look() as connection:
+            return list_versions(connection, wanted, sort=sort, limit=limit, after=after)
 
     def history(self, name: str, *, limit: int = LIMIT, after: str | None = None) -> Page:
         """Return a page of all versions of a name, newest first, yanked ones too.
