@@ -22,7 +22,7 @@ from tests.golden import DTYPES, TEN, TWO, golden_blob, golden_card, golden_vect
 from vectorstore.canonical import canonical_bytes, digest
 from vectorstore.card import Card, MethodUse, ReadPositions
 from vectorstore.codec import pack, unpack
-from vectorstore.errors import InvalidInputError
+from vectorstore.errors import IntegrityError, InvalidInputError
 from vectorstore.place import Place
 from vectorstore.vector import Array, SteeringVector
 
@@ -219,3 +219,21 @@ def test_more_tensors_than_are_read_are_not_packed():
 def test_as_many_tensors_as_are_read_are_packed():
     vector = make_vector(range(1024), width=1)
     assert unpack(pack(vector, make_card(vector))) == (vector, make_card(vector))
+
+
+def test_a_header_that_was_read_before_is_read_with_the_data_at_hand():
+    one, other = make_vector(seed=0), make_vector(seed=0) * -1
+    blob, turned = pack(one, make_card(one)), pack(other, make_card(other))
+    base = 8 + int.from_bytes(blob[:8], "little")
+    assert blob[:base] == turned[:base]
+    for _ in range(2):
+        assert unpack(blob, trusted=True)[0] == one
+        assert unpack(turned, trusted=True)[0] == other
+
+
+def test_a_header_that_was_read_before_is_refused_over_other_data():
+    blob = golden_blob("float32")
+    unpack(blob, trusted=True)
+    for other in (blob[:-1], blob + b"\0"):
+        with pytest.raises(IntegrityError, match="the tensors take 64 bytes"):
+            unpack(other, trusted=True)

@@ -8,7 +8,9 @@ tensor is built.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isclose, prod
 from typing import Any
 
@@ -21,6 +23,7 @@ from vectorstore.card import Card
 from vectorstore.errors import IntegrityError, InvalidInputError
 from vectorstore.fields import Fields
 from vectorstore.place import Place
+from vectorstore.values import block_norm, is_finite
 from vectorstore.vector import Array, SteeringVector
 
 CARD_KEY = "card"
@@ -28,13 +31,13 @@ REFERENCE_SUFFIX = ".reference"
 MAX_HEADER = 1 << 20
 MAX_TENSORS = 1024
 MAX_BLOB = 1 << 27  # 126 layers of width 16,384 in float32 take 8 MB; 16 times that is read in some 0.1 s
-BLOCK = 1 << 18  # the values that are checked at once: they fit into the cache, and into any memory
 DTYPES: Mapping[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
     "BF16": np.dtype(ml_dtypes.bfloat16),
 }
+KNOWN_HEADER = 1 << 15
 _AGAIN = "get the file again from where it came, or compute the vector again"
 
 
@@ -47,6 +50,28 @@ class TensorEntry:
     start: int
     stop: int
 
+    def array(self, data: memoryview) -> Array:
+        """Return the tensor, a view of the data behind the header."""
+        return np.frombuffer(data, self.dtype, prod(self.shape), self.start).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a header says: the card, and where in the data behind the header each direction and reference lies."""
+
+    card: Card
+    card_text: bytes
+    directions: Mapping[Place, TensorEntry]
+    references: Mapping[Place, TensorEntry]
+
+    def vector(self, data: memoryview) -> SteeringVector:
+        """Return the vector of views of `data`."""
+        with _integrity("the blob is not a steering vector: "):
+            return SteeringVector(
+                {place: entry.array(data) for place, entry in self.directions.items()},
+                {place: entry.array(data) for place, entry in self.references.items()},
+            )
+
 
 def pack(vector: SteeringVector, card: Card) -> bytes:
     """Return the blob of a vector: always the same bytes for the same vector and card.
@@ -55,7 +80,7 @@ def pack(vector: SteeringVector, card: Card) -> bytes:
         InvalidInputError: for what `unpack` would refuse: a card of other directions, NaN, a card that is too large.
     """
     tensors = _tensors(vector)
-    if not finite(vector):
+    if not _finite(vector):
         raise InvalidInputError("the vector has NaN or infinite values", "compute it again in float32")
     check_card(vector, card)
     blob = safetensors.numpy.save(tensors, {CARD_KEY: canonical_bytes(card.to_json()).decode()})
@@ -77,22 +102,12 @@ def unpack(data: bytes | memoryview, *, trusted: bool = False) -> tuple[Steering
         IntegrityError: for bytes that are broken or hostile, or a card that is not canonical or not true.
     """
     view = memoryview(data).cast("B").toreadonly()
-    entries, metadata, base = read_header(view)
-    if set(metadata) != {CARD_KEY}:
-        raise IntegrityError(
-            f"the blob's metadata is not the one key '{CARD_KEY}'", "use `steer import` for other files"
-        )
-    card = Card.from_json(strict_loads(metadata[CARD_KEY].encode(), "the card"))
-    vector = _vector({name: _map(view, base, entry) for name, entry in entries.items()})
-    if not trusted and canonical_bytes(card.to_json()) != metadata[CARD_KEY].encode():
-        raise IntegrityError("the card is not in its canonical form", _AGAIN)
-    if not trusted and not finite(vector):
-        raise IntegrityError("the blob has NaN or infinite values", _AGAIN)
-    try:
-        check_card(vector, card, norms=not trusted)
-    except InvalidInputError as error:
-        raise IntegrityError(error.problem, _AGAIN) from error
-    return vector, card
+    header, base = _header_bytes(view)
+    layout = (_known if trusted and len(header) <= KNOWN_HEADER else _layout)(header, len(view) - base)
+    vector = layout.vector(view[base:])
+    if not trusted:
+        _check_values(vector, layout)
+    return vector, layout.card
 
 
 def read_header(view: memoryview) -> tuple[dict[str, TensorEntry], Mapping[str, str], int]:
@@ -104,35 +119,18 @@ def read_header(view: memoryview) -> tuple[dict[str, TensorEntry], Mapping[str, 
         IntegrityError: naming the first thing that is wrong.
     """
     header, base = _header_bytes(view)
-    if not header.startswith(b"{"):
-        raise IntegrityError("the header is not a JSON object", _AGAIN)
-    fields = strict_loads(header, "the header")
-    metadata = Fields({"metadata": fields.pop("__metadata__", {})}, "the header").mapping("metadata", str)
-    if not 0 < len(fields) <= MAX_TENSORS:
-        raise IntegrityError(f"the blob has {len(fields)} tensors", f"1 to {MAX_TENSORS} are allowed")
-    entries = {name: _entry(name, value) for name, value in fields.items()}
-    _check_tiling(entries, len(view) - base)
-    return entries, metadata, base
+    return *_entries(header, len(view) - base), base
 
 
-def check_card(vector: SteeringVector, card: Card, *, norms: bool = True) -> None:
-    """Check that `card` describes `vector`: places, widths and (unless told otherwise) norms.
+def check_card(vector: SteeringVector, card: Card) -> None:
+    """Check that `card` describes `vector`: places, widths and norms.
 
     Raises:
         InvalidInputError: naming the first difference.
     """
-    if set(card.places) != set(vector.places):
-        raise InvalidInputError("the card names other layers or sites than the vector has", "use the card of compute()")
+    _check_shapes({place: direction.shape for place, direction in vector.directions.items()}, card)
     for place, direction in vector.directions.items():
-        width = card.model.widths.get(place.site)
-        if direction.shape[-1] != width or place.layer >= card.model.layer_count:
-            raise InvalidInputError(
-                f"the direction at {place} has width {direction.shape[-1]}, but the card's model has width {width} "
-                f"and {card.model.layer_count} layers",
-                "use the card of compute()",
-            )
-    for place, direction in vector.directions.items() if norms else ():
-        norm = _norm(direction)
+        norm = block_norm(direction)
         if not isclose(norm, card.norms[place], rel_tol=1e-6):
             raise InvalidInputError(
                 f"the card says norm {card.norms[place]:.6g} at {place}, but it is {norm:.6g}",
@@ -149,58 +147,63 @@ def _tensors(vector: SteeringVector) -> dict[str, Array]:
     return {name: np.ascontiguousarray(tensor) for name, tensor in sorted(named.items())}
 
 
-def _vector(tensors: Mapping[str, Array]) -> SteeringVector:
-    directions, references = {}, {}
+def _layout(header: bytes, size: int) -> Layout:
+    """Return what a header says of `size` bytes of tensors, after every check that needs no look at them."""
+    entries, metadata = _entries(header, size)
+    if set(metadata) != {CARD_KEY}:
+        raise IntegrityError(
+            f"the blob's metadata is not the one key '{CARD_KEY}'", "use `steer import` for other files"
+        )
+    text = metadata[CARD_KEY].encode()
+    card = Card.from_json(strict_loads(text, "the card"))
+    directions: dict[Place, TensorEntry] = {}
+    references: dict[Place, TensorEntry] = {}
+    with _integrity("the blob is not a steering vector: "):
+        for name, entry in entries.items():
+            kind = references if name.endswith(REFERENCE_SUFFIX) else directions
+            kind[Place.parse(name.removesuffix(REFERENCE_SUFFIX))] = entry
+    with _integrity():
+        _check_shapes({place: entry.shape for place, entry in directions.items()}, card)
+    return Layout(card, text, directions, references)
+
+
+_known = lru_cache(maxsize=512)(_layout)
+"""Headers that were read before, byte for byte: reading one again takes longer than reading its tensors."""
+
+
+def _check_shapes(shapes: Mapping[Place, tuple[int, ...]], card: Card) -> None:
+    if set(card.places) != set(shapes):
+        raise InvalidInputError("the card names other layers or sites than the vector has", "use the card of compute()")
+    for place, shape in shapes.items():
+        width = card.model.widths.get(place.site)
+        if shape[-1] != width or place.layer >= card.model.layer_count:
+            raise InvalidInputError(
+                f"the direction at {place} has width {shape[-1]}, but the card's model has width {width} "
+                f"and {card.model.layer_count} layers",
+                "use the card of compute()",
+            )
+
+
+def _check_values(vector: SteeringVector, layout: Layout) -> None:
+    if canonical_bytes(layout.card.to_json()) != layout.card_text:
+        raise IntegrityError("the card is not in its canonical form", _AGAIN)
+    if not _finite(vector):
+        raise IntegrityError("the blob has NaN or infinite values", _AGAIN)
+    with _integrity():
+        check_card(vector, layout.card)
+
+
+def _finite(vector: SteeringVector) -> bool:
+    return all(map(is_finite, (*vector.directions.values(), *vector.references.values())))
+
+
+@contextmanager
+def _integrity(start: str = "") -> Iterator[None]:
+    """Say of bytes that somebody else made what we say of values that somebody gives."""
     try:
-        for name, tensor in tensors.items():
-            if name.endswith(REFERENCE_SUFFIX):
-                references[Place.parse(name.removesuffix(REFERENCE_SUFFIX))] = tensor
-            else:
-                directions[Place.parse(name)] = tensor
-        return SteeringVector(directions, references)
+        yield
     except InvalidInputError as error:
-        raise IntegrityError(f"the blob is not a steering vector: {error.problem}", _AGAIN) from error
-
-
-def finite(vector: SteeringVector) -> bool:
-    """Return whether no value is NaN or infinite, by the bits and in blocks: as fast in bfloat16 as in float32."""
-    arrays = (*vector.directions.values(), *vector.references.values())
-    return all(_finite(array) for array in arrays)
-
-
-def _finite(array: Array) -> bool:
-    dtype = array.dtype
-    unsigned = np.dtype(f"u{dtype.itemsize}")
-    magnitude = np.array(np.inf, dtype).view(unsigned)  # NaN and infinity are the patterns from this one on
-    sign = unsigned.type(1 << (8 * dtype.itemsize - 1))
-    flat = array.reshape(-1).view(unsigned)
-    return all((flat[start : start + BLOCK] & ~sign).max() < magnitude for start in range(0, flat.size, BLOCK))
-
-
-def _norm(direction: Array) -> float:
-    """Return what `direction_norm` does, to its last digits or so, in blocks: no copy as large as the blob is made."""
-    width = direction.shape[-1]
-    rows = direction.reshape(-1, width)  # (positions, width)
-    high = max(1, BLOCK // width)
-    room = np.empty(BLOCK)  # one for all blocks: fresh memory costs more than the sums
-    with np.errstate(over="ignore"):
-        blocks = (rows[top : top + high] for top in range(0, len(rows), high))
-        squares = [np.max(sum(_squares(part, room) for part in _columns(block))) for block in blocks]
-    return float(np.sqrt(np.max(squares)))
-
-
-def _columns(block: Array) -> Iterator[Array]:
-    """Yield all columns of a block, as many at a time as fit into one room."""
-    wide = min(block.shape[1], BLOCK)
-    return (block[:, left : left + wide] for left in range(0, block.shape[1], wide))
-
-
-def _squares(part: Array, room: Array) -> Array:
-    """Return the sum of squares of each row of `[positions, columns]`, `[positions]`, which may lie in `room`."""
-    wide = room[: part.size].reshape(part.shape)
-    wide[...] = part
-    np.square(wide, out=wide)
-    return wide[:, 0] if part.shape[1] == 1 else wide @ np.ones(part.shape[1])
+        raise IntegrityError(f"{start}{error.problem}", _AGAIN) from error
 
 
 def _header_bytes(view: memoryview) -> tuple[bytes, int]:
@@ -210,6 +213,18 @@ def _header_bytes(view: memoryview) -> tuple[bytes, int]:
     if length > min(MAX_HEADER, len(view) - 8):
         raise IntegrityError(f"the blob is truncated, or its header is too long ({length} bytes)", _AGAIN)
     return bytes(view[8 : 8 + length]), 8 + length
+
+
+def _entries(header: bytes, size: int) -> tuple[dict[str, TensorEntry], Mapping[str, str]]:
+    if not header.startswith(b"{"):
+        raise IntegrityError("the header is not a JSON object", _AGAIN)
+    fields = strict_loads(header, "the header")
+    metadata = Fields({"metadata": fields.pop("__metadata__", {})}, "the header").mapping("metadata", str)
+    if not 0 < len(fields) <= MAX_TENSORS:
+        raise IntegrityError(f"the blob has {len(fields)} tensors", f"1 to {MAX_TENSORS} are allowed")
+    entries = {name: _entry(name, value) for name, value in fields.items()}
+    _check_tiling(entries, size)
+    return entries, metadata
 
 
 def _entry(name: str, value: object) -> TensorEntry:
@@ -235,7 +250,3 @@ def _check_tiling(entries: Mapping[str, TensorEntry], size: int) -> None:
         position = entry.stop
     if position != size:
         raise IntegrityError(f"the tensors take {position} bytes, but the file has {size}", _AGAIN)
-
-
-def _map(view: memoryview, base: int, entry: TensorEntry) -> Array:
-    return np.frombuffer(view, entry.dtype, prod(entry.shape), base + entry.start).reshape(entry.shape)
