@@ -8,6 +8,7 @@ from vectorstore.card import Card
 from vectorstore.place import layers_text
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe
+from vectorstore.reference import parse_reference
 from vectorstore.store.version import Version
 
 from .answer import Answer, Facts, Part, Table
@@ -28,7 +29,7 @@ def show(library: Library, reference: str) -> Answer:
     REF is a name, or name@2, name@alias, name@sha256:…
     """
     with library.look() as store:
-        version = store.resolve(reference)
+        version = store.resolve(parse_reference(reference).plain())
         if version.kind == "recipe":
             return _recipe(version, store.read_recipe(version))
         _, card = store.read(version)

@@ -67,6 +67,16 @@ class Reference:
         pin = self.version or self.alias or self.digest
         return f"{remote}{namespace}{self.name}{f'@{pin}' if pin else ''}"
 
+    def plain(self) -> Reference:
+        """Return this reference where it names a version alone, for what has no use for layers and presets.
+
+        Raises:
+            InvalidInputError: when it has layers or a preset.
+        """
+        if self.layers or self.preset:
+            raise InvalidInputError(f"'{self}' has layers or a preset", f"name the version alone: {self.version_text}")
+        return self
+
     @property
     def _layers_text(self) -> str:
         if self.layers is None:

@@ -110,6 +110,12 @@ def test_a_lost_database_is_rebuilt(library: Steer):
     assert library.ok("show", "mix")["kind"] == "recipe"
 
 
+@pytest.mark.parametrize("command", ["show", "lineage", "yank"])
+@pytest.mark.parametrize("reference", ["love[3]", "love@2:strong"])
+def test_what_is_about_a_version_takes_no_layers_and_no_preset(library: Steer, command: str, reference: str):
+    assert "has layers or a preset; name the version alone: love" in library.fails(2, command, reference)
+
+
 def test_a_version_is_described(library: Steer):
     assert library("describe", "love@1", "from a dream").out == "love@1 is described\n"
     assert library.ok("show", "love@1")["description"] == "from a dream"

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from vectorstore.canonical import Json
-from vectorstore.reference import Reference
+from vectorstore.reference import Reference, parse_reference
 from vectorstore.store.schema import ArtifactRow, LineageRow, RecipeTermRow, VersionRow
 from vectorstore.store.store import Store
 from vectorstore.store.version import Version, short_name
@@ -73,7 +73,7 @@ def lineage(store: Store, reference: str | Reference) -> Lineage:
     Raises:
         NotFoundError: when there is no such version.
     """
-    version = store.resolve(reference)
+    version = store.resolve(reference if isinstance(reference, Reference) else parse_reference(reference).plain())
     with store.database.read() as session:
         down = _Tree(session, upward=False)
         up = _Tree(session, upward=True)

@@ -277,7 +277,7 @@ class Store:
             ConflictError: when recipes or other versions need it; lists them.
         """
         check_text("reason", reason)
-        parsed = _plain(reference)
+        parsed = _reference(reference).plain()
         if parsed == replace(parsed, version=None, alias=None, digest=None):
             raise InvalidInputError(f"'{parsed}' is a name with all its versions", f"name one version: {parsed}@1")
         with self.database.write() as session:
@@ -293,7 +293,7 @@ class Store:
 
     def _change(self, reference: str | Reference, change: ChangeVersion) -> Version:
         """Change one version in one transaction with its event, under the lock of its name."""
-        parsed = _plain(reference)
+        parsed = _reference(reference).plain()
         with self.database.write() as session:
             version_id = lookup.find(session, parsed)
             row = changes.locked(session, version_id)
@@ -309,17 +309,9 @@ def _reference(reference: str | Reference) -> Reference:
     return reference if isinstance(reference, Reference) else parse_reference(reference)
 
 
-def _plain(reference: str | Reference) -> Reference:
-    """Return a reference to a version as such: how it would be used means nothing here."""
-    parsed = _reference(reference)
-    if parsed.layers or parsed.preset:
-        raise InvalidInputError(f"'{parsed}' has layers or a preset", f"name the version alone: {parsed.version_text}")
-    return parsed
-
-
 def _name(reference: str | Reference) -> Reference:
     """Return a reference to a name of this library, with all its versions."""
-    parsed = _plain(reference)
+    parsed = _reference(reference).plain()
     lookup.require_local(parsed)
     name = replace(parsed, version=None, alias=None, digest=None)
     if parsed != name:
