@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from inspect import signature
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,10 +40,20 @@ def next_token_mass(
     ids = [[_one_token(tokenizer, word) for word in words] for words in word_lists]
     inputs = encode(tokenizer, prompts).to(next(model.parameters()).device)
     check_ids(model, [*inputs["input_ids"].flatten().tolist(), *(number for numbers in ids for number in numbers)])
-    last_only = {"logits_to_keep": 1} if "logits_to_keep" in signature(model.forward).parameters else {}
-    logits = model(**inputs, use_cache=False, **last_only).logits[:, -1]  # [prompts, vocabulary]; padding is left
-    probabilities = logits.float().softmax(dim=-1)
+    logits = model(**inputs, use_cache=False, **_extras(model, inputs["attention_mask"])).logits[:, -1]
+    probabilities = logits.float().softmax(dim=-1)  # [prompts, vocabulary]; padding is left
     return np.stack([probabilities[:, numbers].sum(dim=-1).double().cpu().numpy() for numbers in ids])
+
+
+def _extras(model: nn.Module, mask: torch.Tensor) -> dict[str, Any]:
+    """Return what the model takes besides: positions that count no padding, as `generate` gives, and the last row only.
+
+    Without them, models with absolute positions (GPT-2) read a padded prompt as if it began further on.
+    """
+    takes = signature(model.forward).parameters
+    positions = (mask.cumsum(dim=-1) - 1).clamp(min=0)  # (prompts, tokens)
+    extras = {"position_ids": positions, "logits_to_keep": 1}
+    return {name: value for name, value in extras.items() if name in takes}
 
 
 def _one_token(tokenizer: PreTrainedTokenizerBase, word: str) -> int:
