@@ -177,3 +177,20 @@ def test_the_default_database_is_in_home_whatever_its_name(tmp_path: Path, name:
         connection.execute(text("create table t (x)"))
     engine.dispose()
     assert [path.name for path in home.iterdir()] == ["library.db"]
+
+
+def test_what_postgresql_takes_from_the_environment_tells_libraries_apart_too():
+    def blobs(url: str, **environment: str) -> str:
+        return Settings.load(url, environment={"STEER_HOME": "/home/ada", **environment}).blobs_url
+
+    bare = "postgresql+psycopg://"
+    one = blobs(bare, PGHOST="a", PGDATABASE="team")
+    assert one == blobs("postgresql+psycopg://a/team") == blobs("postgresql://eve@a:5432/team")
+    others = [
+        blobs(bare, PGHOST="b", PGDATABASE="team"),
+        blobs(bare, PGHOST="a", PGDATABASE="other"),
+        blobs(bare, PGHOST="a", PGDATABASE="team", PGPORT="5433"),
+        blobs(bare, PGHOST="a", PGUSER="eve"),
+        blobs(bare, PGHOST="a"),
+    ]
+    assert len({one, *others}) == 6

@@ -76,7 +76,7 @@ class Settings:
         return cls(
             home=home,
             database_url=chosen,
-            blobs_url=blobs_url or values.get("STEER_BLOBS_URL") or str(_default_blobs(chosen, home)),
+            blobs_url=blobs_url or values.get("STEER_BLOBS_URL") or str(_default_blobs(chosen, home, env)),
             cache=absolute_path(values.get("STEER_CACHE") or platformdirs.user_cache_dir(APP)),
         )
 
@@ -85,28 +85,30 @@ def _default_database(home: Path) -> str:
     return f"sqlite:///{quote(str(home / 'library.db'))}"
 
 
-def _default_blobs(database_url: str, home: Path) -> Path:
+def _default_blobs(database_url: str, home: Path, env: Mapping[str, str]) -> Path:
     """Return where the blobs of a database belong: no two libraries share a folder by accident."""
     scheme, _, file = database_url.partition(":///")
     if scheme.startswith("sqlite"):
         return (absolute_path(unquote(file.partition("?")[0])).parent if file else home) / "blobs"
-    return home / _server_folder(database_url)
+    return home / _server_folder(database_url, env)
 
 
-def _server_folder(database_url: str) -> str:
-    """Return a folder's name for one database of one server: `blobs-team-1f0e5d7a`, whoever the user is."""
+def _server_folder(database_url: str, env: Mapping[str, str]) -> str:
+    """Return a folder's name for one database of one server: `blobs-team-1f0e5d7a`, whoever the user is.
+
+    What the URL leaves out, PostgreSQL's driver takes from its own variables of the environment.
+    """
     from sqlalchemy import exc, make_url  # noqa: PLC0415 - takes a while to import, and the cache needs no database
 
     try:
         url = make_url(database_url)
     except (exc.ArgumentError, ValueError):
         return "blobs"  # of no library: whoever connects is told what is wrong with the URL
-    name = str(url.query.get("dbname") or url.database or url.username or "")
-    place = [
-        str(url.query.get("host") or url.host or "localhost"),
-        str(url.query.get("port") or url.port or 5432),
-        name,
-    ]
+    user = url.username or env.get("PGUSER", "")
+    name = str(url.query.get("dbname") or url.database or env.get("PGDATABASE") or user)
+    host = url.query.get("host") or url.host or env.get("PGHOST", "localhost")
+    port = url.query.get("port") or url.port or env.get("PGPORT", "5432")
+    place = [str(host), str(port), name]
     return f"blobs-{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:40]}-{digest(canonical_bytes(place))[7:15]}"
 
 
