@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -34,7 +36,9 @@ class S3Server:
         """Start it, empty, at its port."""
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            # Few keys per answer, so that a few objects make several pages.
+            environment = os.environ | {"MOTO_S3_DEFAULT_MAX_KEYS": "7"}
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         deadline = time.monotonic() + READY
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -46,8 +50,9 @@ class S3Server:
 
     def request(self, method: str, path: str, data: bytes | None = None) -> bytes:
         """Do by hand what the store under test does not do itself."""
-        request = urllib.request.Request(f"{self.url}{path}", data=data, method=method)  # noqa: S310 - http, loopback
-        with urllib.request.urlopen(request) as answer:  # noqa: S310 - the same
+        headers = {"Authorization": "AWS AKIDTEST:unchecked", "Content-Type": "application/octet-stream"}
+        request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=READY) as answer:  # noqa: S310 - the same
             return bytes(answer.read())
 
     def kill(self) -> None:
@@ -63,42 +68,61 @@ class S3Server:
 
 
 class Wire:
-    """A proxy before a server: connections can be refused, or cut after a number of bytes of the answers."""
+    """A proxy before a server, whose connections can be cut.
+
+    Attributes:
+        answers: how many bytes of answers each of the next connections carries; the others carry all.
+        fuse: after how many bytes to the server something is done in place of passing on more.
+        connections: how many there were.
+    """
 
     def __init__(self, port: int) -> None:
-        self.target = port
-        self.answers_left: list[int] = []  # for the next connections: how many bytes of answers they live for
+        self.answers: list[int] = []
+        self.fuse: tuple[int, Callable[[], None]] | None = None
         self.connections = 0
-        self.server = socket.create_server(("127.0.0.1", 0))
+        self._target = port
+        self._sent = 0
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.getsockname()[1]}"
-
     def close(self) -> None:
-        self.server.close()
+        """Refuse connections from now on."""
+        with suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
 
     def _accept(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError):  # closed
             while True:
-                client, _ = self.server.accept()
+                client, _ = self._server.accept()
                 self.connections += 1
-                limit = self.answers_left.pop(0) if self.answers_left else sys.maxsize
-                server = socket.create_connection(("127.0.0.1", self.target))
-                for source, sink, left in ((client, server, sys.maxsize), (server, client, limit)):
-                    threading.Thread(target=_pump, args=(source, sink, left), daemon=True).start()
+                limit = self.answers.pop(0) if self.answers else sys.maxsize
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._target))
+                except ConnectionRefusedError:
+                    client.close()
+                    continue
+                threading.Thread(target=self._pump, args=(client, server, sys.maxsize, self._burn), daemon=True).start()
+                threading.Thread(target=self._pump, args=(server, client, limit, len), daemon=True).start()
 
-
-def _pump(source: socket.socket, sink: socket.socket, left: int) -> None:
-    with suppress(OSError):
-        while left and (data := source.recv(min(left, 65536))):
-            sink.sendall(data)
-            left -= len(data)
-    for end in (source, sink):
+    def _pump(self, source: socket.socket, sink: socket.socket, left: int, count: Callable[[bytes], int]) -> None:
         with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
-    source.close()
+            while left and (data := source.recv(min(left, 65536))) and (passed := count(data)):
+                sink.sendall(data)
+                left -= passed
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        source.close()
+
+    def _burn(self, data: bytes) -> int:
+        self._sent += len(data)
+        if self.fuse is not None and self._sent >= self.fuse[0]:
+            action, self.fuse = self.fuse[1], None
+            action()
+            return 0
+        return len(data)
 
 
 def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:

@@ -39,7 +39,8 @@ _SIGNS = {
     "kind: Body": "the connection broke",
     "PutMode::Create when": "conditional writes are switched off",
 }
-_ASKED_FOR_CREDENTIALS = re.compile(r"//169\.254\.|//metadata|fd00:ec2|token request")  # a machine's own, of its cloud
+# Where a machine in a cloud asks for the credentials of its role: nobody gave any.
+_ASKED_FOR_CREDENTIALS = re.compile(r"/latest/(?:api|meta-data)/|/computeMetadata/|/metadata/identity/|token request")
 
 
 @contextmanager

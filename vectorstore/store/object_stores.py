@@ -80,8 +80,8 @@ def _connect(kind: str, bucket: str, prefix: str | None) -> ObjectStore:
         return S3Store(bucket, prefix=prefix, config=_s3(), client_options=_client(), retry_config=_RETRIES)
     if kind == "gs":
         return GCSStore(bucket, prefix=prefix, client_options=_client(), retry_config=_RETRIES)
-    url = f"abfss://{bucket}"
-    return AzureStore.from_url(url, prefix=prefix, client_options=_client(), retry_config=_RETRIES)
+    url = f"abfss://{bucket}/{prefix or ''}"  # from_url takes no prefix beside it
+    return AzureStore.from_url(url, client_options=_client(), retry_config=_RETRIES)
 
 
 def _s3() -> S3Config:
