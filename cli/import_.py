@@ -127,7 +127,7 @@ def _notes(file: TensorFile, saved: Saved, card: Card, where: Where) -> list[str
         said.append("taken as resid_pre, the layers' input; for directions of their output say --site resid_post")
     unknown = [str(place) for place in card.places if place.site != "head_out" and place not in card.residual_norms]
     if unknown:
-        said.append(f"R is not known at {unknown[0]}, so coefficients such as 0.1r cannot be used; --model measures it")
+        said.append(f"R is not known at {unknown[0]}: coefficients such as 0.1r need it, and --model measures it")
     return said
 
 

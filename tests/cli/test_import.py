@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytest
@@ -15,10 +15,18 @@ import torch
 from cli.model import DTYPES
 from tests.cli.steering import Steer
 from tests.cli.test_process import IMPORTS
+from vectorstore import hooks
 from vectorstore.canonical import digest
+from vectorstore.compose import compose
+from vectorstore.extract import compute
 from vectorstore.models.load import Dtype
+from vectorstore.pairs import ContrastPair
 from vectorstore.place import Place
+from vectorstore.plan import plan_of
 from vectorstore.store import Store
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 WIDTH = 32
 PAIR = ("--positive", " love", "--negative", " hate")
@@ -194,21 +202,27 @@ def test_the_dtypes_are_those_of_load_model():
 
 
 @pytest.mark.weights
-def test_a_direction_of_the_real_model_is_imported_shown_and_steers(steer: Steer, tmp_path: Path):
-    computed = ("compute", "weddings", "--model", "demo", "--layer", "18")
-    card = steer.ok(*computed, "--positive", " weddings", "--negative", " ")["card"]
-    with Store.open(f"sqlite:///{steer.home}/library.db", blobs=str(steer.home / "blobs")) as store:
-        direction = store.read("weddings")[0].directions[Place("resid_pre", 18)]
-    file = pt(tmp_path / "weddings.pt", {"layer.18": torch.tensor(np.array(direction))})
+def test_a_direction_of_the_real_model_is_imported_shown_and_steers(
+    steer: Steer, demo: tuple[PreTrainedModel, PreTrainedTokenizerBase], tmp_path: Path
+):
+    model, tokenizer = demo
+    vector, card = compute(model, tokenizer, [ContrastPair(" weddings", " ")], layer=18)
+    tensor = torch.tensor(np.array(vector.directions[Place("resid_pre", 18)]))
+    file = pt(tmp_path / "weddings.pt", {"layer.18": tensor})
     words = ("import", file, "--name", "theirs", "--model", "demo", "--rows", "positions", "--method", "actadd")
     assert steer.ok(*words)["created"]
-    shown = steer.ok("show", "theirs")
-    assert shown["card"]["model"] == card["model"]
-    assert shown["card"]["norms"] == card["norms"]
-    assert shown["card"]["residual_norms"] == card["residual_norms"]
-    assert shown["card"]["apply"] == card["apply"] == {"tokens": "prompt_front", "operator": "add"}
-    for section in ("weddings", "theirs"):
-        assert f"{section}@1" in steer("show", section).out
-    prompt = ("generate", "I went up to my friend and said", "--model", "demo", "--max-new-tokens", "12")
-    ours, theirs = (steer.ok(*prompt, "--steer", f"4*{name}") for name in ("weddings", "theirs"))
-    assert ours["steered"] == theirs["steered"] != ours["unsteered"]
+    shown = steer.ok("show", "theirs")["card"]
+    ours = card.to_json()
+    assert {part for part in ours if ours[part] != shown[part]} == {"method", "data", "read"}
+    said = steer("show", "theirs").out
+    for line in ("actadd (version unknown)", "1 file", "add to prompt_front tokens", f"{len(tensor)} x 576"):
+        assert line in said
+    with Store.open(f"sqlite:///{steer.home}/library.db", blobs=str(steer.home / "blobs")) as store:
+        plan = compose(store, "4*theirs")
+    inputs = tokenizer("I went up to my friend and said", return_tensors="pt")
+    with hooks.steer(model, plan), torch.no_grad():
+        theirs = model(**inputs).logits
+    with hooks.steer(model, plan_of(vector, card, 4)), torch.no_grad():
+        assert torch.equal(model(**inputs).logits, theirs)
+    with torch.no_grad():
+        assert not torch.equal(model(**inputs).logits, theirs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from io import BytesIO
@@ -52,6 +53,7 @@ def read(value: object, **options: Any) -> dict[str, Array]:
         ({"a": ONE, "b": TWO}, ["a", "b"]),
         (OrderedDict(a=ONE, b=TWO), ["a", "b"]),
         ({6: ONE, 7: TWO}, ["6", "7"]),
+        ({-1: ONE, -2: TWO}, ["-1", "-2"]),
         ({"love": {6: ONE}, "hate": {6: TWO}}, ["love.6", "hate.6"]),
         ([ONE, TWO], ["0", "1"]),
         ((ONE, TWO), ["0", "1"]),
@@ -101,6 +103,24 @@ def test_a_small_file_cannot_pretend_to_be_large():
     assert len(saved(huge)) < 10_000
     with pytest.raises(IntegrityError, match=r"shape \[1048576, 1048576\], which is too large"):
         read(huge)
+
+
+def test_a_file_that_unpacks_to_more_than_the_limit_is_refused():
+    stream = BytesIO()
+    with zipfile.ZipFile(BytesIO(saved(torch.zeros(LIMIT)))) as plain:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
+            for member in plain.infolist():
+                packed.writestr(member.filename, plain.read(member), zipfile.ZIP_DEFLATED)
+    assert len(stream.getvalue()) < LIMIT // 100
+    with pytest.raises(IntegrityError, match=r"it unpacks to 4[0-9]* bytes"):
+        read_pt(stream.getvalue(), LIMIT)
+    np.testing.assert_array_equal(read_pt(stream.getvalue(), 8 * LIMIT)[""], np.zeros(LIMIT))
+
+
+@pytest.mark.parametrize("value", [{6: ONE, "6": TWO}, {"a": {"b": ONE}, "a.b": TWO}])
+def test_two_tensors_of_one_name_are_refused(value: object):
+    with pytest.raises(IntegrityError, match="two tensors of the name"):
+        read(value)
 
 
 @pytest.mark.parametrize("zipped", [True, False])

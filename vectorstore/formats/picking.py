@@ -16,7 +16,7 @@ from vectorstore.vector import Array
 SHOWN = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picked:
     """A tensor of a file.
 
@@ -52,7 +52,7 @@ def pick(file: TensorFile, keys: Sequence[str] = ()) -> tuple[Picked, ...]:
 def listed(tensors: Mapping[str, Array]) -> str:
     """Return `layer.6 [32], bias [32] int64, …`."""
     texts = [
-        f"{key or 'one tensor'} {list(array.shape)}{'' if _is_float(array) else f' {array.dtype}'}"
+        f"{key[:60] or 'one tensor'} {list(array.shape)}{'' if _is_float(array) else f' {array.dtype}'}"
         for key, array in tensors.items()
     ]
     return f"{', '.join(texts[:SHOWN])}{', …' if len(texts) > SHOWN else ''}" or "nothing"

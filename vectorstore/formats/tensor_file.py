@@ -18,7 +18,7 @@ Reader = Callable[[bytes, int], dict[str, Array]]
 """(bytes, the most bytes that its arrays may take) -> arrays by key."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TensorFile:
     """What a file holds.
 

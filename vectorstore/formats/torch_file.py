@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pickle import UnpicklingError
 
@@ -27,7 +28,25 @@ def read_pt(data: bytes, limit: int) -> dict[str, Array]:
     Raises:
         IntegrityError: for bytes that are no such file, or that want code to run.
     """
-    return {key: _array(tensor) for key, tensor in _tensors(_load(data)) if _is_plain(tensor, limit)}
+    _check_size(data, limit)
+    arrays: dict[str, Array] = {}
+    for key, tensor in _tensors(_load(data)):
+        if key in arrays:
+            raise IntegrityError(f"two tensors of the name '{key[:60]}'", _WRITTEN)
+        if _is_plain(tensor, limit):
+            arrays[key] = _array(tensor)
+    return arrays
+
+
+def _check_size(data: bytes, limit: int) -> None:
+    """Refuse a zip file that unpacks to more than `limit`: PyTorch would unpack it whole."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
+        return  # the older format, or damaged: loading it will tell
+    if size > limit:
+        raise IntegrityError(f"it unpacks to {size} bytes", "save the directions alone")
 
 
 def _load(data: bytes) -> object:
