@@ -25,7 +25,8 @@ def fsck(library: Library, *, full: bool, quarantine: bool) -> Answer:
         checked = check(store, full=full, quarantine=quarantine)
     how = "read and hashed" if full else "looked at"
     counts = f"{checked.versions} versions, {checked.blobs} blobs, {checked.files} files and {checked.events} events"
-    parts: list[Part] = [f"{counts} {how}: {len(checked.problems) or 'no'} problems"]
+    found = "1 problem" if len(checked.problems) == 1 else f"{len(checked.problems) or 'no'} problems"
+    parts: list[Part] = [f"{counts} {how}: {found}"]
     if checked.problems:
         rows = [(problem.kind, problem.subject, problem.detail, problem.hint) for problem in checked.problems]
         parts.append(Table(("problem", "of", "what is wrong", "what to do"), rows, whole=("problem",)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -13,9 +14,11 @@ from vectorstore.errors import IntegrityError
 from vectorstore.store import soundness
 from vectorstore.store.deletion import needed
 from vectorstore.store.problems import BATCH, Checked, Problem, pages
-from vectorstore.store.schema import BlobRow
+from vectorstore.store.schema import BlobRow, VersionBlobRow, VersionRow
 from vectorstore.store.store import Store
+from vectorstore.store.version import short_name
 
+SHOWN = 5
 _RESTORE = "restore it from a backup, or save the same vector again"
 
 
@@ -52,8 +55,8 @@ def _bytes(store: Store, checked: Checked) -> Iterator[Problem]:
             problem = _trouble(store, name, size, full=checked.full)
             if problem is None:
                 sound.append(name)
-            elif _is_live(store, name):
-                yield problem
+            elif users := _users(store, name):
+                yield replace(problem, detail=f"{problem.detail}; needed by {', '.join(users)}")
         if checked.full and sound:
             with store.database.write() as session:
                 verified = update(BlobRow).where(BlobRow.digest.in_(sound))
@@ -70,9 +73,13 @@ def _trouble(store: Store, name: str, size: int, *, full: bool) -> Problem | Non
     return None
 
 
-def _is_live(store: Store, name: str) -> bool:
+def _users(store: Store, name: str) -> list[str]:
+    """Return the first versions that need a blob; none where it was deleted meanwhile."""
+    own = select(VersionBlobRow.version_id).where(VersionBlobRow.digest == name)
+    named = select(VersionRow.full_name, VersionRow.number).order_by(VersionRow.id).limit(SHOWN)
     with store.database.read() as session:
-        return session.scalar(select(BlobRow.state).where(BlobRow.digest == name)) == "live"
+        rows = session.execute(named.where(VersionRow.id.in_(own) | (VersionRow.digest == name))).all()
+    return [f"{short_name(full_name)}@{number}" for full_name, number in rows]
 
 
 def _files(store: Store, checked: Checked) -> Iterator[Problem]:
