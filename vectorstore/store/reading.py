@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import BindParameter, Connection, Row, TableClause, bindparam, select
+from sqlalchemy import Connection, Select, TableClause, Text, cast, select, text
 
 from vectorstore.coefficient import Coefficient
 from vectorstore.errors import IntegrityError
@@ -19,21 +21,25 @@ from vectorstore.manifest import BlobEntry
 from vectorstore.place import SITES as SITE_NAMES
 from vectorstore.place import Place
 from vectorstore.preset import Preset
-from vectorstore.store.tables import ALIASES, ARTIFACTS, AUTHORS, BLOBS, LABELS, NAMESPACES, PRESETS, SITES, VERSIONS
+from vectorstore.store.tables import (
+    ALIASES,
+    AUTHORS,
+    BLOBS,
+    LABELS,
+    PRESETS,
+    SITES,
+    VERSIONS,
+    is_sqlite,
+)
 from vectorstore.store.version import Direction, Version
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-Parts = Mapping[int, Sequence[Any]]
+Parts = Mapping[int, Sequence[Sequence[Any]]]
+"""Rows by version, each without the version's id."""
 
-_IDS: BindParameter[int] = bindparam("ids", expanding=True)
-_VERSIONS = (
-    select(*VERSIONS.c, ARTIFACTS.c.name, ARTIFACTS.c.kind, NAMESPACES.c.name.label("namespace"))
-    .join(ARTIFACTS, ARTIFACTS.c.id == VERSIONS.c.artifact_id)
-    .join(NAMESPACES, NAMESPACES.c.id == ARTIFACTS.c.namespace_id)
-    .where(VERSIONS.c.id.in_(_IDS))
-)
+_SITE_ORDER = {name: order for order, name in enumerate(SITE_NAMES)}
 
 
 class ModelRow(Protocol):
@@ -66,10 +72,13 @@ def read_versions(connection: Connection | Session, ids: Sequence[int]) -> list[
     """
     if not ids:
         return []
+    sqlite = is_sqlite(connection)
+    asked = {"ids": json.dumps(list(ids)) if sqlite else list(ids)}
+    versions, *parts = _queries(sqlite=sqlite)
     with undamaged():
-        rows = {row.id: row for row in connection.execute(_VERSIONS, {"ids": ids})}
-        parts = {name: _parts(connection, query, ids) for name, query in _PARTS.items()}
-        return [_version(rows[number], {name: parts[name][number] for name in parts}) for number in ids]
+        rows = {row.id: row for row in connection.execute(versions, asked).all()}
+        found = [_parts(connection, query, asked) for query in parts]
+        return [_version(rows[number], [part[number] for part in found]) for number in ids]
 
 
 def to_model(row: ModelRow) -> ModelIdentity | None:
@@ -77,59 +86,75 @@ def to_model(row: ModelRow) -> ModelIdentity | None:
     return None if row.model is None else ModelIdentity.from_json(Fields(row.model, f"the model of version {row.id}"))
 
 
-def _of_versions(table: TableClause, *order: str) -> Any:  # noqa: ANN401 - a Select of all its columns
-    mine = table.c.version_id.in_(_IDS)
-    return select(*table.c).where(mine).order_by(table.c.version_id, *(table.c[name] for name in order))
+@cache
+def _queries(*, sqlite: bool) -> tuple[Select[Any], ...]:
+    """Return the queries for versions, blobs, sites, aliases, authors, labels and presets of `ids`."""
+    # One parameter however many there are: the query's text stays the same, and so do its plans.
+    listed = "IN (SELECT value FROM json_each(:ids))" if sqlite else "= ANY(CAST(:ids AS BIGINT[]))"
+    columns = (column for column in VERSIONS.c if column is not VERSIONS.c.model)
+    return (
+        select(*columns, cast(VERSIONS.c.model, Text).label("model")).where(text(f"versions.id {listed}")),
+        _part(BLOBS, listed, "position", ("media_type", "digest", "size")),
+        _part(SITES, listed, "layer", ("site", "layer", "width", "positions", "norm", "residual_norm")),
+        _part(ALIASES, listed, "alias", ("alias",)),
+        _part(AUTHORS, listed, "position", ("author",)),
+        _part(LABELS, listed, "key", ("key", "value")),
+        _part(PRESETS, listed, "name", ("name", "coefficient", "unit", "first_layer", "last_layer", "tokens")),
+    )
 
 
-_PARTS = {
-    "blobs": _of_versions(BLOBS, "position"),
-    "sites": _of_versions(SITES),
-    "aliases": _of_versions(ALIASES, "alias"),
-    "authors": _of_versions(AUTHORS, "position"),
-    "labels": _of_versions(LABELS, "key"),
-    "presets": _of_versions(PRESETS, "name"),
-}
+def _part(part: TableClause, listed: str, order: str, columns: Sequence[str]) -> Select[Any]:
+    wanted = select(part.c.version_id, *(part.c[name] for name in columns))
+    return wanted.where(text(f"{part.name}.version_id {listed}")).order_by(part.c.version_id, part.c[order])
 
 
-def _parts(connection: Connection | Session, query: Any, ids: Sequence[int]) -> Parts:  # noqa: ANN401 - a Select
+def _parts(connection: Connection | Session, query: Select[Any], asked: Mapping[str, Any]) -> Parts:
     found: defaultdict[int, list[Any]] = defaultdict(list)
-    for row in connection.execute(query, {"ids": ids}):
-        found[row.version_id].append(row)
+    for version_id, *row in connection.execute(query, asked).all():
+        found[version_id].append(row)
     return found
 
 
-def _version(row: Any, parts: Mapping[str, Sequence[Any]]) -> Version:  # noqa: ANN401 - a Row of all its columns
+def _version(row: Any, parts: Sequence[Sequence[Any]]) -> Version:  # noqa: ANN401 - a Row of the columns
+    blobs, sites, aliases, authors, labels, presets = parts
+    namespace, _, name = row.full_name.partition("/")
     return Version(
-        namespace=row.namespace,
-        name=row.name,
+        namespace=namespace,
+        name=name,
         number=row.number,
         digest=row.digest,
-        kind=row.kind,
+        kind="recipe" if row.method is None else "vector",
         created_at=row.created_at,
-        blobs=tuple(BlobEntry(blob.media_type, blob.digest, blob.size) for blob in parts["blobs"]),
-        model=to_model(row),
+        blobs=tuple(BlobEntry(*blob) for blob in blobs),
+        model=None if row.model is None else _model(row.model),
         method=row.method,
-        directions=MappingProxyType(dict(map(_direction, sorted(parts["sites"], key=_order)))),
-        labels=MappingProxyType({label.key: label.value for label in parts["labels"]}),
-        aliases=tuple(alias.alias for alias in parts["aliases"]),
-        presets=MappingProxyType({preset.name: _preset(preset) for preset in parts["presets"]}),
+        directions=MappingProxyType(dict(map(_direction, sorted(sites, key=_site_order)))),
+        labels=MappingProxyType(dict(labels)),
+        aliases=tuple(alias for (alias,) in aliases),
+        presets=MappingProxyType({name: _preset(*preset) for name, *preset in presets}),
         description=row.description,
         license=row.license,
-        authors=tuple(author.author for author in parts["authors"]),
+        authors=tuple(author for (author,) in authors),
         yanked=row.yanked_at is not None,
     )
 
 
-def _preset(row: Row[Any]) -> Preset:
-    unit = "r" if row.unit == "r" else "raw"
-    layers = None if row.first_layer is None or row.last_layer is None else (row.first_layer, row.last_layer)
-    return Preset(Coefficient(Fraction(row.coefficient), unit), layers, row.tokens)  # type: ignore[arg-type]
+@lru_cache(maxsize=1024)  # many versions have the same
+def _model(model: str) -> ModelIdentity | None:
+    read = json.loads(model)
+    return None if read is None else ModelIdentity.from_json(Fields(read, "the model of a version"))
 
 
-def _direction(row: Row[Any]) -> tuple[Place, Direction]:
-    return Place(row.site, row.layer), Direction(row.width, row.positions, row.norm, row.residual_norm)
+@lru_cache(maxsize=1024)
+def _preset(coefficient: str, unit: str, first: int | None, last: int | None, tokens: str | None) -> Preset:
+    layers = None if first is None or last is None else (first, last)
+    number = Coefficient(Fraction(coefficient), "r" if unit == "r" else "raw")
+    return Preset(number, layers, tokens)  # type: ignore[arg-type]
 
 
-def _order(row: Row[Any]) -> tuple[int, int]:
-    return SITE_NAMES.index(row.site), row.layer
+def _direction(row: Sequence[Any]) -> tuple[Place, Direction]:
+    return Place(row[0], row[1]), Direction(*row[2:])
+
+
+def _site_order(row: Sequence[Any]) -> int:
+    return _SITE_ORDER[row[0]]

@@ -15,6 +15,7 @@ from sqlalchemy import ARRAY, Connection, Text, cast, column, delete, func, inse
 from sqlalchemy.types import UserDefinedType
 
 from vectorstore.store.source import Source
+from vectorstore.store.tables import is_sqlite
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -46,7 +47,7 @@ def index(session: Session, version_id: int, texts: Iterable[str]) -> None:
     """Make a version findable by the words of `texts`, and by no others."""
     forget(session, version_id)
     words = [word for word, _ in _words(" ".join(texts))]
-    if _is_sqlite(session):
+    if is_sqlite(session):
         session.execute(insert(_FTS5).values(rowid=version_id, words=" ".join(words)))
     else:
         vector = func.array_to_tsvector(cast(words, ARRAY(Text)))
@@ -55,7 +56,7 @@ def index(session: Session, version_id: int, texts: Iterable[str]) -> None:
 
 def forget(session: Session, version_id: int) -> None:
     """Let a version be found no more."""
-    if _is_sqlite(session):
+    if is_sqlite(session):
         session.execute(delete(_FTS5).where(_FTS5.c.rowid == version_id))
     else:
         session.execute(delete(_TSVECTOR).where(_TSVECTOR.c.version_id == version_id))
@@ -69,7 +70,7 @@ def source(connection: Connection | Session, query: str) -> Source | None:
     words = _words(query)[:MAX_WORDS]
     if not words:
         return None
-    if _is_sqlite(connection):
+    if is_sqlite(connection):
         match = " ".join(f'"{word}"{star}' for word, star in words)
         found = _FTS5.alias()
         # FTS5 has the matches in order, and finds its place in them anew for each version that it is asked about.
@@ -83,8 +84,3 @@ def source(connection: Connection | Session, query: str) -> Source | None:
 def _words(text: str) -> list[tuple[str, str]]:
     plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
     return [(word[:MAX_WORD], star) for word, star in _WORD.findall(plain.casefold())]
-
-
-def _is_sqlite(connection: Connection | Session) -> bool:
-    engine = connection.engine if isinstance(connection, Connection) else connection.get_bind()
-    return engine.dialect.name == "sqlite"

@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from sqlalchemy import JSON, Boolean, DateTime, Dialect, TypeDecorator, column, table
+from sqlalchemy import Boolean, Connection, DateTime, Dialect, TypeDecorator, column, table
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 REFERENCE_LENGTH = 512
 
@@ -24,7 +28,6 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 NAMESPACES = table("namespaces", column("id"), column("name"))
-ARTIFACTS = table("artifacts", column("id"), column("namespace_id"), column("name"), column("kind"))
 VERSIONS = table(
     "versions",
     *map(column, ("id", "namespace_id", "artifact_id", "full_name", "number", "digest", "description", "license")),
@@ -32,7 +35,7 @@ VERSIONS = table(
     column("created_at", UtcDateTime),
     column("yanked_at", UtcDateTime),
     column("newest", Boolean),
-    column("model", JSON),
+    column("model"),
 )
 BLOBS = table("version_blobs", *map(column, ("version_id", "position", "media_type", "digest", "size")))
 SITES = table(
@@ -44,3 +47,9 @@ LABELS = table("labels", *map(column, ("version_id", "key", "value")))
 PRESETS = table(
     "presets", *map(column, ("version_id", "name", "coefficient", "unit", "first_layer", "last_layer", "tokens"))
 )
+
+
+def is_sqlite(connection: Connection | Session) -> bool:
+    """Return whether the database is SQLite; else it is PostgreSQL."""
+    engine = connection.engine if isinstance(connection, Connection) else connection.get_bind()
+    return engine.dialect.name == "sqlite"
