@@ -47,8 +47,15 @@ from .values import Layers, LayersType
     help="Where in the layer. resid_post is a layer's output; resid_pre its input, which is hidden_states[layer]. "
     "[default: what the tensors' names say, or resid_pre]",
 )
-@click.option("--key", "keys", multiple=True, metavar="KEY[=LAYER]", help="A tensor of the file; may be repeated.")
-@click.option("--rows", type=click.Choice(get_args(Rows)), help="What the rows of a matrix are.")
+@click.option(
+    "--key", "keys", multiple=True, metavar="KEY[=LAYER]", help="A tensor of the file, or a dictionary of them."
+)
+@click.option(
+    "--rows",
+    type=click.Choice(get_args(Rows)),
+    help="What the rows of a matrix are: one per prompt token, one per layer, or what output_hidden_states gives, "
+    "which is one per layer and a last one that belongs nowhere.",
+)
 @click.option(
     "--tokens",
     type=click.Choice(get_args(Tokens)),

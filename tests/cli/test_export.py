@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def taken(love: Steer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["love", "--to", "love.pt"], 2, "'love.pt' does not end in .safetensors"),
         (["love", "--to", "none/love.safetensors"], 3, "there is no folder none"),
         (["hate", "--to", "hate.safetensors"], 3, "there is no 'hate'"),
-        (["love[2]", "--to", "love.safetensors"], 2, "'love[2]' is part of a version; export all of it: love"),
+        (["love[2]", "--to", "love.safetensors"], 2, "'love[2]' is not a whole version; export all of it, or make"),
         (["mix", "--to", "mix.safetensors"], 5, "mix@1 is a recipe, and a file holds one vector"),
         (["love"], 2, "missing option '--to'"),
     ],
@@ -68,3 +69,14 @@ def test_what_cannot_be_exported_is_told_in_one_line(love: Steer, taken: Path, w
 def test_force_replaces_the_file(love: Steer, taken: Path):
     written = love.ok("export", "love", "--to", str(taken), "--force")
     assert digest(taken.read_bytes()) == written["digest"]
+
+
+def test_what_a_recipe_or_a_part_is_told_to_do_works(love: Steer, taken: Path):
+    for number, reference in enumerate(("mix@1", "love[2]")):
+        hint = love("export", reference, "--to", "new.safetensors").err
+        words = shlex.split(hint[hint.index("steer compose") :].replace("NAME", f"whole{number}"))
+        love.ok(*words[1:])
+        file = taken.with_name(f"{number}.safetensors")
+        love.ok("export", f"whole{number}", "--to", str(file))
+        back = love.ok("import", str(file), "--name", "back")["version"]
+        assert back["blobs"] == love.ok("show", f"whole{number}")["blobs"]

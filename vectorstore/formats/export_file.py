@@ -36,7 +36,7 @@ def export_file(store: Store, reference: str | Reference, to: str | Path, *, for
     version = store.resolve(_whole(reference))
     if version.kind != "vector":
         raise ConflictError(
-            f"{version.reference} is a recipe, and a file holds one vector", "export the vectors that it names"
+            f"{version.reference} is a recipe, and a file holds one vector", _compose(version.reference)
         )
     entry = version.blobs[0]
     try:
@@ -49,8 +49,12 @@ def export_file(store: Store, reference: str | Reference, to: str | Path, *, for
 def _whole(reference: str | Reference) -> Reference:
     parsed = parse_reference(reference) if isinstance(reference, str) else reference
     if parsed.layers or parsed.preset:
-        raise InvalidInputError(f"'{parsed}' is part of a version", f"export all of it: {parsed.version_text}")
+        raise InvalidInputError(f"'{parsed}' is not a whole version", f"export all of it, or {_compose(str(parsed))}")
     return parsed
+
+
+def _compose(expression: str) -> str:
+    return f"make a vector of it first: steer compose '{expression}' --save NAME --as vector"
 
 
 def _check_target(path: Path, *, force: bool) -> None:
