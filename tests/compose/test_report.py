@@ -91,3 +91,55 @@ def test_json_has_everything_a_program_needs(flat: Store):
         "conflict": False,
     }
     assert step["cosines"][0]["cosine"] == 0
+
+
+def test_each_step_is_reported_with_its_own_terms(flat: Store):
+    first, ablation, last = report(compose(flat, "east + north then ablate(diagonal - 2*north) then north")).steps
+    assert [(step.operator, step.norm) for step in (first, ablation, last)] == [
+        ("add", 5),
+        ("ablate", None),
+        ("add", 4),
+    ]
+    assert ablation.terms == ("default/diagonal@1", "default/north@1")
+    assert (ablation.ratio, ablation.residual_norm) == (None, 20)
+    assert ablation.cosines[0].cosine == pytest.approx(-1 / np.sqrt(2))
+    assert ablation.interference == pytest.approx(np.hypot(2, 6) / (np.hypot(2, 2) + 8))
+    assert (first.conflict, ablation.conflict, last.conflict) == (False, True, False)
+
+
+def test_a_function_is_one_term_with_its_text(flat: Store):
+    (step,) = report(compose(flat, "normalize(east + north) + 2*project(diagonal, north)")).steps
+    assert step.terms == ("normalize(east@1 + north@1)", "project(diagonal@1, north@1)")
+    assert step.cosines[0].cosine == pytest.approx(0.8)
+    assert step.residual_norm == 20
+
+
+def test_where_at_places_something_r_is_what_a_card_knows(flat: Store):
+    below, above = report(compose(flat, "at(east, 2, resid_pre) + at(up, 3, resid_pre)")).steps
+    assert (below.residual_norm, below.ratio, below.norm) == (None, None, 3)
+    assert above.residual_norm == 20  # by the card of east, whose own layer it is
+
+
+def test_a_gate_is_reported_with_what_it_opens(flat: Store):
+    result = report(compose(flat, "gate(east, 1.5, east - 3*diagonal)"))
+    (gate,) = result.steps
+    assert (gate.operator, dict(gate.params), gate.norm, gate.terms) == (
+        "gate",
+        {"threshold": 1.5},
+        None,
+        ("default/east@1",),
+    )
+    assert gate.inner is not None
+    assert (gate.inner.operator, gate.inner.norm) == ("add", pytest.approx(np.hypot(3, 6)))
+    assert result.conflict
+    document = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert document["steps"][0]["inner"]["cosines"][0]["conflict"]
+
+
+def test_different_weights_and_missing_base_points_are_noted(flat: Store):
+    save(flat, "tuned", [1, 1], seed=7)
+    save(flat, "edit", [2, 0], base=[5, 6])
+    assert report(compose(flat, "east + north then affine(edit, 1)")).notes == ()
+    weights, base_point = report(compose(flat, "east then affine(tuned + north, 1)")).notes
+    assert weights.startswith("default/east@1 was computed on tiny and default/tuned@1 on tuned: different weights")
+    assert base_point.startswith("default/tuned@1, default/north@1 has no base point: affine works as ablate")

@@ -84,7 +84,7 @@ def project(vector: Combination, other: Combination, origins: Origins, label: st
     results = []
     for spot, a in left.items():
         if (b := right.get(spot)) is not None:
-            along = _along(a.direction, b.direction)
+            along = without_noise(_along(a.direction, b.direction), direction_norm(a.direction))
             key = f"project {a.account} on {b.account}"
             results.append(_Result(spot, key, along, a.leading, a, b))
     return _derived(results, label)
