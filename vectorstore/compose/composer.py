@@ -20,8 +20,8 @@ from vectorstore.plan import Plan, check_tokens
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe
 from vectorstore.reference import Reference
-from vectorstore.store import Store
-from vectorstore.store.version import Version
+from vectorstore.store import Store, contents
+from vectorstore.store.version import Found
 
 MAX_DEPTH = 32
 
@@ -99,7 +99,7 @@ class _Composer:
             _check_shape(origin, source, reference.preset if preset.tokens else None)
         return dict.fromkeys(sources, amount)
 
-    def _recipe(self, version: Version, reference: Reference, preset: Preset) -> Combination:
+    def _recipe(self, version: Found, reference: Reference, preset: Preset) -> Combination:
         if preset.coefficient.unit == "r" or preset.layers or preset.tokens:
             raise InvalidInputError(
                 f"{version.reference} is a recipe, and takes plain numbers only", f"write 2*{reference.name}"
@@ -139,9 +139,9 @@ class _Composer:
         wanted = _layers(sorted(target_layers(nested.pieces)), reference.layers)
         return within(nested.pieces, lambda place: place.layer in wanted)
 
-    def _nested(self, version: Version) -> _Nested:
+    def _nested(self, version: Found) -> _Nested:
         if version.digest not in self.recipes:
-            recipe = self.store.read_recipe(version)
+            recipe = contents.read_recipe(self.store.blobs, version)
             tree, pins = pinned(self.store, recipe)
             self.recipes[version.digest] = _Nested(tree, self.scope(recipe.text, pins))
             self.recipes_used[str(version)] = version.digest
@@ -152,9 +152,9 @@ class _Composer:
             raise InvalidInputError(f"recipes are nested more than {MAX_DEPTH} deep", "save a flatter recipe")
         return self.depth + 1
 
-    def _read(self, version: Version) -> Origin:
+    def _read(self, version: Found) -> Origin:
         if version.digest not in self.origins:
-            vector, card = self.store.read(version)
+            vector, card = contents.read_vector(self.store.blobs, version)
             ingredient = Ingredient(str(version), version.digest, card)
             self._check_model(ingredient)
             bases = {place: (base,) for place, base in vector.references.items()}

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vectorstore.errors import (
     ConflictError,
@@ -23,7 +24,8 @@ from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe, Term
 from vectorstore.reference import Reference
 from vectorstore.store import Store
-from vectorstore.store.version import Version
+from vectorstore.store.found import find_newest, find_pinned
+from vectorstore.store.version import Found, Version
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,11 @@ class Pin:
     """One reference: `term` is what a recipe keeps of it, `version` what it means."""
 
     term: Term
-    version: Version
+    version: Found
 
+
+_parse = lru_cache(maxsize=64)(parse)
+"""Trees never change, and who composes an expression once often does so again."""
 
 Pins = Mapping[int, Pin]
 """By the reference's column."""
@@ -53,7 +58,7 @@ def pin(store: Store, expression: str | Expression, *, model: ModelIdentity | No
 def parsed(expression: str | Expression) -> tuple[str, Expression]:
     """Return the text and its tree; a tree's own columns are those of its canonical text."""
     text = str(expression)
-    return text, parse(text)
+    return text, _parse(text)
 
 
 def look_up(store: Store, text: str, tree: Expression, model: ModelIdentity | None, *, force: bool = False) -> Pins:
@@ -72,13 +77,18 @@ def look_up(store: Store, text: str, tree: Expression, model: ModelIdentity | No
                 column=reference.column,
                 text=text,
             )
+    found = _found_at_once(store, tree, model)
     versions: dict[str, Version] = {}
     pins = {}
     for reference in references(tree):
         name = reference.version_text
+        if name in found:
+            pins[reference.column] = Pin(_term(reference, found[name]), found[name])
+            continue
         with located(text, reference.column):
             versions[name] = version = versions.get(name) or _resolve(store, reference, model, force=force)
-            pins[reference.column] = Pin(_term(reference, version), version)
+            preset = _preset(version, reference.preset) if reference.preset else None
+            pins[reference.column] = Pin(_term(reference, version, preset), version)
     return pins
 
 
@@ -90,7 +100,7 @@ def pinned(store: Store, recipe: Recipe) -> tuple[Expression, Pins]:
         NotFoundError: when a pinned version is not in this library.
     """
     try:
-        tree = parse(recipe.text)
+        tree = _parse(recipe.text)
     except ExpressionError as error:
         raise _broken(error.problem) from error
     written = [(str(reference), reference.preset is not None) for reference in references(tree)]
@@ -98,7 +108,9 @@ def pinned(store: Store, recipe: Recipe) -> tuple[Expression, Pins]:
         raise _broken("its terms are not those of its text")
     columns = [reference.column for reference in references(tree)]
     terms = zip(columns, recipe.terms, strict=True)
-    return tree, {column: Pin(term, _pinned(store, term)) for column, term in terms}
+    with store.database.read() as session:
+        found = find_pinned(session, (term.digest for term in recipe.terms))
+    return tree, {column: Pin(term, _pinned(store, term, found)) for column, term in terms}
 
 
 @contextmanager
@@ -114,6 +126,17 @@ def located(text: str, column: int) -> Iterator[None]:
         raise type(error)(f"{pointer(text, column)}: {error.problem}", error.hint) from error
 
 
+def _found_at_once(store: Store, tree: Expression, model: ModelIdentity | None) -> dict[str, Found]:
+    """Return what bare names mean, by these; what has a preset, and what takes a closer look, is not among them."""
+    every = list(references(tree))
+    closer = {each.version_text for each in every if each.preset}
+    bare = [each for each in every if not (each.version or each.alias or each.digest)]
+    names = {each.version_text: f"{each.namespace}/{each.name}" for each in bare if each.version_text not in closer}
+    with store.database.read() as session:
+        newest = find_newest(session, names.values(), model)
+    return {text: newest[name] for text, name in names.items() if name in newest}
+
+
 def _resolve(store: Store, reference: Reference, model: ModelIdentity | None, *, force: bool) -> Version:
     try:
         return store.resolve(reference, model=model)
@@ -123,15 +146,8 @@ def _resolve(store: Store, reference: Reference, model: ModelIdentity | None, *,
         return store.resolve(reference)
 
 
-def _term(reference: Reference, version: Version) -> Term:
-    return Term(
-        reference=str(reference),
-        namespace=version.namespace,
-        name=version.name,
-        digest=version.digest,
-        kind=version.kind,
-        preset=_preset(version, reference.preset) if reference.preset else None,
-    )
+def _term(reference: Reference, version: Found, preset: Preset | None = None) -> Term:
+    return Term(str(reference), version.namespace, version.name, version.digest, version.kind, preset)
 
 
 def _preset(version: Version, name: str) -> Preset:
@@ -144,8 +160,10 @@ def _preset(version: Version, name: str) -> Preset:
     return preset
 
 
-def _pinned(store: Store, term: Term) -> Version:
-    version = store.resolve(Reference(term.name, term.namespace, digest=term.digest))
+def _pinned(store: Store, term: Term, found: Mapping[tuple[str, str], Found]) -> Found:
+    version = found.get((f"{term.namespace}/{term.name}", term.digest))
+    if version is None:  # says what there is
+        version = store.resolve(Reference(term.name, term.namespace, digest=term.digest))
     if version.kind != term.kind:
         raise _broken(f"it calls {term.name} a {term.kind}, and it is a {version.kind}")
     return version

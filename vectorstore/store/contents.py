@@ -10,11 +10,11 @@ from vectorstore.fields import Fields
 from vectorstore.manifest import ITEMS_BLOB, RECIPE_BLOB, VECTOR_BLOB, BlobEntry
 from vectorstore.recipe import Recipe
 from vectorstore.store.blobs import Blobs
-from vectorstore.store.version import Version
+from vectorstore.store.version import Found
 from vectorstore.vector import SteeringVector
 
 
-def read_vector(blobs: Blobs, version: Version) -> tuple[SteeringVector, Card]:
+def read_vector(blobs: Blobs, version: Found) -> tuple[SteeringVector, Card]:
     """Return a vector, mapped from its file, and its card with all its items.
 
     The bytes were checked when they entered, and are not hashed again.
@@ -30,7 +30,7 @@ def read_vector(blobs: Blobs, version: Version) -> tuple[SteeringVector, Card]:
     return vector, card if items is None else _with_items(card, _whole(blobs, items))
 
 
-def read_recipe(blobs: Blobs, version: Version) -> Recipe:
+def read_recipe(blobs: Blobs, version: Found) -> Recipe:
     """Return a recipe.
 
     Raises:
@@ -41,12 +41,12 @@ def read_recipe(blobs: Blobs, version: Version) -> Recipe:
     return Recipe.from_bytes(_whole(blobs, _entry(version, RECIPE_BLOB)))
 
 
-def _require(version: Version, kind: str, other: str) -> None:
+def _require(version: Found, kind: str, other: str) -> None:
     if version.kind != kind:
         raise ConflictError(f"{version.reference} is a {version.kind}, not a {kind}", f"use {other}() for it")
 
 
-def _entry(version: Version, media_type: str) -> BlobEntry:
+def _entry(version: Found, media_type: str) -> BlobEntry:
     for entry in version.blobs:
         if entry.media_type == media_type:
             return entry

@@ -42,19 +42,14 @@ class Direction:
 
 
 @dataclass(frozen=True)
-class Version:
-    """One version.
+class Found:
+    """A version, as far as naming and reading it needs: nothing of this ever changes.
 
     Attributes:
         namespace, name, number: what people call it.
         digest: of its manifest: its identity.
         kind: `vector` or `recipe`.
-        created_at: when this library got it.
         blobs: its manifest's blobs, in order.
-        model: the model a vector was computed on; None for recipes.
-        method: the extraction method; None for recipes.
-        directions: by place, in order; empty for recipes.
-        labels, aliases, presets, description, license, authors, yanked: what may change, as it was when it was read.
     """
 
     namespace: str
@@ -62,8 +57,36 @@ class Version:
     number: int
     digest: str
     kind: str
-    created_at: datetime
     blobs: tuple[BlobEntry, ...]
+
+    def __str__(self) -> str:
+        """`default/love@2`: the reference that always means this version."""
+        return f"{self.full_name}@{self.number}"
+
+    @property
+    def full_name(self) -> str:
+        """`default/love`."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def reference(self) -> str:
+        """The shortest reference that always means this version: `love@2`, `acme/love@2`."""
+        return short_name(str(self))
+
+
+@dataclass(frozen=True)
+class Version(Found):
+    """One version, with all that the library says of it.
+
+    Attributes:
+        created_at: when this library got it.
+        model: the model a vector was computed on; None for recipes.
+        method: the extraction method; None for recipes.
+        directions: by place, in order; empty for recipes.
+        labels, aliases, presets, description, license, authors, yanked: what may change, as it was when it was read.
+    """
+
+    created_at: datetime
     model: ModelIdentity | None
     method: str | None
     directions: Mapping[Place, Direction]
@@ -74,15 +97,6 @@ class Version:
     license: str
     authors: tuple[str, ...]
     yanked: bool
-
-    def __str__(self) -> str:
-        """`default/love@2`: the reference that always means this version."""
-        return f"{self.namespace}/{self.name}@{self.number}"
-
-    @property
-    def reference(self) -> str:
-        """The shortest reference that always means this version: `love@2`, `acme/love@2`."""
-        return short_name(str(self))
 
     @property
     def sites(self) -> tuple[str, ...]:
