@@ -15,6 +15,7 @@ from vectorstore.formats.placing import Rows, Where, check_rows, place
 from vectorstore.formats.tensor_file import TensorFile, read_tensors
 from vectorstore.place import Place
 from vectorstore.plan import check_tokens
+from vectorstore.reference import MAX_NAME
 from vectorstore.store.texts import check_text
 from vectorstore.tokens import Tokens
 from vectorstore.vector import SteeringVector
@@ -45,7 +46,7 @@ class Wanted:
         Raises:
             InvalidInputError, NotFoundError, IntegrityError: as `import_file` does.
         """
-        check_text("method", self.method)
+        check_text("method", self.method, MAX_NAME)
         if not self.method:
             raise InvalidInputError("the method is empty", "name it, such as caa, or leave it out")
         if file.blob is None:
