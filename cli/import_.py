@@ -87,7 +87,8 @@ def import_file(  # noqa: PLR0913 - options
     """
     split_name(name)
     wanted = Wanted(keys, Where(layers, site, rows), tokens, method)
-    file = read_tensors(path)
+    with progress(f"Reading {path.name}"):  # a .pt file takes torch, which takes seconds
+        file = read_tensors(path)
     wanted.check(file)
     _check_model(file, choice, like)
     with library.open() as store:
