@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 from vectorstore.identity import ModelIdentity
 from vectorstore.manifest import BlobEntry
 from vectorstore.store.reading import to_model, undamaged
-from vectorstore.store.tables import BLOBS, VERSIONS
+from vectorstore.store.schema import VersionBlobRow, VersionRow
 from vectorstore.store.version import Found
 
 AT_ONCE = 500
-_VERSIONS, _BLOBS = VERSIONS.c, BLOBS.c
+_VERSIONS, _BLOBS = VersionRow.__table__.c, VersionBlobRow.__table__.c
 _KEYS: BindParameter[str] = bindparam("keys", expanding=True)
 
 
@@ -50,7 +50,7 @@ def _query(key: ColumnElement[str], *conditions: ColumnElement[bool]) -> Select[
             *(_VERSIONS[name] for name in ("id", "full_name", "number", "digest", "method")),
             *(_BLOBS[name].label(f"blob_{name}") for name in ("media_type", "digest", "size")),
         )
-        .join_from(VERSIONS, BLOBS, _BLOBS.version_id == _VERSIONS.id)
+        .join_from(VersionRow.__table__, VersionBlobRow.__table__, _BLOBS.version_id == _VERSIONS.id)
         .where(key.in_(_KEYS), *conditions)
         .order_by(_VERSIONS.id, _BLOBS.position)
     )
