@@ -119,6 +119,16 @@ def test_a_missing_blob_and_one_of_another_size_are_integrity_errors(blobs: Blob
         blobs.open(add(blobs, b"love"), 5)
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_bytes_that_are_whole_are_verified(blobs: Blobs, full: bool):  # noqa: FBT001 - a case
+    name = add(blobs, b"love")
+    blobs.verify(name, 4, full=full)
+    with pytest.raises(IntegrityError, match="has 4 bytes, not 5"):
+        blobs.verify(name, 5, full=full)
+    with pytest.raises(IntegrityError, match="is missing"):
+        blobs.verify(digest(b"hate"), 4, full=full)
+
+
 def test_a_quarantined_digest_is_free_again(blobs: Blobs):
     name = add(blobs, b"love")
     away = blobs.quarantine(name)

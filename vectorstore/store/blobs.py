@@ -49,6 +49,9 @@ class Blobs(Protocol):
     def open(self, digest: str, size: int) -> memoryview:
         """Return the bytes, without reading them."""
 
+    def verify(self, digest: str, size: int, *, full: bool) -> None:
+        """Raise an IntegrityError unless the bytes are where they are kept for good; `full` reads and hashes them."""
+
     def delete(self, digest: str) -> None:
         """Remove the bytes, if they are there."""
 

@@ -9,7 +9,6 @@ from itertools import islice
 
 from sqlalchemy import ColumnElement, select, update
 
-from vectorstore.canonical import digest
 from vectorstore.errors import IntegrityError
 from vectorstore.store import soundness
 from vectorstore.store.deletion import needed
@@ -65,11 +64,9 @@ def _bytes(store: Store, checked: Checked) -> Iterator[Problem]:
 
 def _trouble(store: Store, name: str, size: int, *, full: bool) -> Problem | None:
     try:
-        view = store.blobs.open(name, size)
+        store.blobs.verify(name, size, full=full)
     except IntegrityError as error:
         return Problem("damaged" if store.blobs.exists(name) else "missing", name, error.problem, _RESTORE)
-    if full and digest(view) != name:
-        return Problem("damaged", name, "its bytes have another digest", _RESTORE)
     return None
 
 

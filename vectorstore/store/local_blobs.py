@@ -92,6 +92,16 @@ class LocalBlobs:
                 raise IntegrityError(f"the blob {path} has {present} bytes, not {size}", _RESTORE)
             return _mapped(path)
 
+    def verify(self, digest: str, size: int, *, full: bool) -> None:
+        """Look at the file; `full` reads and hashes it.
+
+        Raises:
+            IntegrityError, UnavailableError: as for `open`, and when its bytes have another digest.
+        """
+        view = self.open(digest, size)
+        if full and f"sha256:{hashlib.sha256(view).hexdigest()}" != digest:
+            raise IntegrityError(f"the blob {self._path(digest)} has other bytes: its digest is not its name", _RESTORE)
+
     def delete(self, digest: str) -> None:
         """Remove the file, if it is there, and sync the folder."""
         path = self._path(digest)

@@ -22,7 +22,7 @@ from vectorstore.canonical import is_digest
 from vectorstore.errors import IntegrityError, UnavailableError
 from vectorstore.store.blobs import Check, Stored
 from vectorstore.store.local_blobs import LocalBlobs, LocalStaged
-from vectorstore.store.object_errors import damaged, missing, translated
+from vectorstore.store.object_errors import damaged, missing, no_bucket, translated
 from vectorstore.store.object_stores import Bucket
 
 PART = 8 << 20  # bytes sent in one request; what is larger is sent in parts of this size
@@ -86,24 +86,22 @@ class ObjectBlobs:
     def send(self, digest: str, data: memoryview) -> None:
         """Send the bytes of this digest, unless the object is there and is just them.
 
-        One request creates a small object only if there is none. A large one goes in parts, which no store's driver
-        can make conditional: it is looked for first, and two who send it at once send the same.
+        One request creates a small object only if there is none. A large one goes in parts, which the driver cannot
+        make conditional: it is looked for first, and two who send it at once send the same.
 
         Raises:
             NotAllowedError, UnavailableError: when the store does not take it.
         """
         key = _key(digest)
         with self._request(key):
-            if len(data) > PART:
-                if not self._holds(digest, len(data)):
-                    self._send_parts(key, data)
-                return
             try:
-                obstore.put(self.bucket.store, key, data, mode="create", use_multipart=False)
-            except (AlreadyExistsError, NotImplementedError):
-                # It is there, or comes at this moment, or the store was said to know no conditions.
-                if not self._holds(digest, len(data)):
-                    obstore.put(self.bucket.store, key, data, use_multipart=False)
+                if len(data) <= PART:
+                    self._create(digest, data)
+                elif not self._holds(digest, len(data)):
+                    self._send_parts(key, data)
+            except FileNotFoundError:
+                self._require_bucket()
+                raise no_bucket(self._url(key)) from None
 
     def exists(self, digest: str) -> bool:
         """Return whether the bucket has an object of this digest, whatever is kept here."""
@@ -121,6 +119,23 @@ class ObjectBlobs:
         with suppress(IntegrityError, UnavailableError):  # not here, or no longer whole: then it is fetched
             return self.cache.open(digest, size)
         return self._fetch(digest, size)
+
+    def verify(self, digest: str, size: int, *, full: bool) -> None:
+        """Look at the object itself, whatever is kept here; `full` reads and hashes it.
+
+        Raises:
+            IntegrityError: when it is not there, or is not what it was.
+            NotAllowedError, UnavailableError: when the store does not say.
+        """
+        key = _key(digest)
+        with self._request(key):
+            present = self._size(key)
+            if present is None:
+                raise missing(self._url(key))
+            if present != size:
+                raise damaged(self._url(key), f"has {present} bytes, not {size}")
+            if full and not self._holds(digest, size):
+                raise damaged(self._url(key), "has other bytes: its digest is not its name")
 
     def delete(self, digest: str) -> None:
         """Remove the object, if it is there, and what is kept of it here."""
@@ -180,7 +195,7 @@ class ObjectBlobs:
             staged = self.cache.stage(self._chunks(key, result), views.append)
             try:
                 if (staged.digest, staged.size) != (digest, size):
-                    raise damaged(self._url(key), f"has other bytes ({staged.digest})")
+                    raise damaged(self._url(key), "has other bytes: its digest is not its name")
                 staged.publish()
             finally:
                 staged.discard()
@@ -189,6 +204,15 @@ class ObjectBlobs:
     def _chunks(self, key: str, result: obstore.GetResult) -> Iterator[bytes]:
         with self._request(key):
             yield from result.stream(_CHUNK)
+
+    def _create(self, digest: str, data: memoryview) -> None:
+        key = _key(digest)
+        try:
+            obstore.put(self.bucket.store, key, data, mode="create", use_multipart=False)
+        except (AlreadyExistsError, NotImplementedError):
+            # It is there, or comes at this moment, or the store was said to know no conditions.
+            if not self._holds(digest, len(data)):
+                obstore.put(self.bucket.store, key, data, use_multipart=False)
 
     def _send_parts(self, key: str, data: memoryview) -> None:
         store = self.bucket.store

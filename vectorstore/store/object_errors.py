@@ -72,11 +72,16 @@ def damaged(url: str, how: str) -> IntegrityError:
     return IntegrityError(f"the blob {url} {how}", _RESTORE)
 
 
+def no_bucket(url: str, reason: str = "status 404") -> UnavailableError:
+    """Return the error about an object for which there is no place."""
+    return UnavailableError(f"the bucket of {url} is not there ({reason})", "make it, or mend STEER_BLOBS_URL")
+
+
 def _translate(error: Exception, kind: str, url: str) -> VectorstoreError:
     text = str(error)
     reason = _reason(text)
     if reason in _NO_BUCKET:
-        return UnavailableError(f"the bucket of {url} is not there ({reason})", "make it, or mend STEER_BLOBS_URL")
+        return no_bucket(url, reason)
     if _ASKED_FOR_CREDENTIALS.search(text):
         return NotAllowedError(f"there are no usable credentials for {url} ({reason})", _CREDENTIALS[kind])
     if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError) or _refused(text):

@@ -29,17 +29,16 @@ _SHAPES = (
     "write s3://bucket/prefix, gs://bucket/prefix or az://container/prefix; the rest comes from the environment, "
     "such as AWS_ENDPOINT_URL"
 )
-_ENDPOINTS = (
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT",
-    "AZURE_STORAGE_ENDPOINT",
-    "AZURE_ENDPOINT",
-)
 _RETRIES: RetryConfig = {
     "max_retries": 4,
     "retry_timeout": timedelta(seconds=30),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2)},
+}
+_CLIENT: ClientConfig = {
+    "connect_timeout": "10s",
+    "read_timeout": "60s",  # without a byte; a request has to be sent and answered in it, too
+    "timeout": "1h",
+    "allow_http": True,  # all endpoints are https, but those that somebody has given as http
 }
 
 
@@ -77,11 +76,11 @@ def open_bucket(url: str) -> Bucket:
 
 def _connect(kind: str, bucket: str, prefix: str | None) -> ObjectStore:
     if kind == "s3":
-        return S3Store(bucket, prefix=prefix, config=_s3(), client_options=_client(), retry_config=_RETRIES)
+        return S3Store(bucket, prefix=prefix, config=_s3(), client_options=_CLIENT, retry_config=_RETRIES)
     if kind == "gs":
-        return GCSStore(bucket, prefix=prefix, client_options=_client(), retry_config=_RETRIES)
+        return GCSStore(bucket, prefix=prefix, client_options=_CLIENT, retry_config=_RETRIES)
     url = f"abfss://{bucket}/{prefix or ''}"  # from_url takes no prefix beside it
-    return AzureStore.from_url(url, client_options=_client(), retry_config=_RETRIES)
+    return AzureStore.from_url(url, client_options=_CLIENT, retry_config=_RETRIES)
 
 
 def _s3() -> S3Config:
@@ -89,13 +88,4 @@ def _s3() -> S3Config:
     return {
         "checksum_algorithm": os.environ.get("AWS_CHECKSUM_ALGORITHM") or "sha256",
         "disable_bulk_delete": True,
-    }
-
-
-def _client() -> ClientConfig:
-    return {
-        "connect_timeout": "10s",
-        "read_timeout": "60s",  # without a byte; the sending of a request, with its answer, has to be done in it too
-        "timeout": "1h",
-        "allow_http": any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS),
     }
