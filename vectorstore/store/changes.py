@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from vectorstore.canonical import Json
 from vectorstore.errors import InvalidInputError, NotFoundError
 from vectorstore.preset import Preset
-from vectorstore.reference import check_name
+from vectorstore.reference import Reference, check_name
+from vectorstore.store import lookup
 from vectorstore.store.newest import appoint
 from vectorstore.store.presets import check_preset
 from vectorstore.store.reading import undamaged
@@ -31,10 +32,17 @@ class Change:
     after: Json | None
 
 
-def locked(session: Session, version_id: int) -> VersionRow:
-    """Return the row of a version with its name locked, so that changes of one name come one after another."""
-    of_name = select(ArtifactRow).join(VersionRow).where(VersionRow.id == version_id)
-    session.scalars(of_name.with_for_update(key_share=True, of=ArtifactRow)).one()
+def locked(session: Session, reference: Reference) -> VersionRow:
+    """Return the row of a version with its name locked, so that changes of one name come one after another.
+
+    Raises:
+        InvalidInputError, NotFoundError, ConflictError: as for `lookup.find`.
+    """
+    lookup.require_local(reference)
+    name = lookup.artifact(session, reference.namespace, reference.name)
+    session.scalars(select(ArtifactRow).where(ArtifactRow.id == name.id).with_for_update(key_share=True)).one()
+    # Asked under the lock: until then another program may move the alias, or delete the version.
+    version_id = lookup.find(session, reference)
     with undamaged():
         return session.get_one(VersionRow, version_id, populate_existing=True)
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -62,11 +62,11 @@ def commit(database: Database, blobs: Blobs, draft: Draft) -> Saved:
             stack.callback(staged[-1].discard)
         with database.write() as session:
             _check(session, draft)
-            _lease(session, staged)
+            until = _lease(session, staged)
         for blob in staged:
             blob.publish()
         with database.write() as session:
-            return _publish(session, draft, staged)
+            return _publish(session, draft, staged, until)
 
 
 def commit_in_place(database: Database, draft: Draft, manifest_size: int) -> Saved:
@@ -78,9 +78,9 @@ def commit_in_place(database: Database, draft: Draft, manifest_size: int) -> Sav
     blobs = (*draft.manifest.blobs, BlobEntry(MANIFEST_TYPE, draft.manifest.digest, manifest_size))
     with database.write() as session:
         _check(session, draft)
-        _lease(session, blobs)
+        until = _lease(session, blobs)
     with database.write() as session:
-        return _publish(session, draft, blobs)
+        return _publish(session, draft, blobs, until)
 
 
 def _check(session: Session, draft: Draft) -> None:
@@ -100,19 +100,22 @@ def _check_kind(artifact: ArtifactRow, draft: Draft) -> None:
         )
 
 
-def _lease(session: Session, staged: Sequence[Staged | BlobEntry]) -> None:
-    """Note blobs as pending, or renew the lease of those that are there."""
+def _lease(session: Session, staged: Sequence[Staged | BlobEntry]) -> datetime:
+    """Note blobs as pending, or renew the lease of those that are there; return until when they are kept."""
     until = datetime.now(UTC) + LEASE
     for blob in sorted(staged, key=lambda blob: blob.digest):
         values = {"digest": blob.digest, "size": blob.size, "state": "pending", "leased_until": until}
         statement = _insert(session, BlobRow).values(values)
+        # A lease never gets shorter: this save may have waited for the row while another one renewed it.
+        longer = case((BlobRow.leased_until > until, BlobRow.leased_until), else_=until)
         # Whoever collects it at this moment holds the row's lock until the file is gone; then this makes a new row.
-        session.execute(statement.on_conflict_do_update(index_elements=["digest"], set_={"leased_until": until}))
+        session.execute(statement.on_conflict_do_update(index_elements=["digest"], set_={"leased_until": longer}))
+    return until
 
 
-def _publish(session: Session, draft: Draft, staged: Sequence[Staged | BlobEntry]) -> Saved:
+def _publish(session: Session, draft: Draft, staged: Sequence[Staged | BlobEntry], until: datetime) -> Saved:
     artifact = _artifact(session, draft)
-    _make_live(session, {blob.digest for blob in staged})
+    _make_live(session, {blob.digest for blob in staged}, until)
     same = select(VersionRow.id).where(
         VersionRow.artifact_id == artifact.id, VersionRow.digest == draft.manifest.digest
     )
@@ -148,10 +151,11 @@ def _make_name(session: Session, draft: Draft) -> None:
     session.execute(_insert(session, ArtifactRow).values(name | {"next_version": 1}).on_conflict_do_nothing())
 
 
-def _make_live(session: Session, digests: set[str]) -> None:
+def _make_live(session: Session, digests: set[str], until: datetime) -> None:
     mine = select(BlobRow).where(BlobRow.digest.in_(digests)).order_by(BlobRow.digest)
     rows = session.scalars(mine.with_for_update()).all()
-    if len(rows) != len(digests):
+    # Rows alone prove nothing after the lease: the bytes may be gone, and another save be about to bring them again.
+    if len(rows) != len(digests) or datetime.now(UTC) >= until:
         raise UnavailableError(f"saving took longer than its lease of {LEASE}", "save again")
     for row in rows:
         row.state, row.verified_at = "live", datetime.now(UTC)

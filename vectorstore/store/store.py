@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from sqlalchemy.orm import Session
 
 from vectorstore.card import Card
-from vectorstore.errors import InvalidInputError
+from vectorstore.errors import IntegrityError, InvalidInputError
 from vectorstore.identity import ModelIdentity
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe
@@ -35,6 +35,7 @@ from vectorstore.vector import SteeringVector
 
 Presets = Mapping[str, Preset] | Mapping[str, str] | Mapping[str, float] | Mapping[str, Preset | str | float]
 ChangeVersion = Callable[[Session, VersionRow, Version], Change | None]
+Content = TypeVar("Content")
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -161,9 +162,9 @@ class Store:
         Raises:
             IntegrityError: when its blob is missing or damaged.
             ConflictError: when it is a recipe.
-            NotFoundError: as for `resolve`.
+            NotFoundError: as for `resolve`; also for a version that was deleted since.
         """
-        return contents.read_vector(self.blobs, self._version(version))
+        return self._contents(version, contents.read_vector)
 
     def read_recipe(self, version: Version | Reference | str) -> Recipe:
         """Return a recipe.
@@ -171,9 +172,9 @@ class Store:
         Raises:
             IntegrityError: when its blob is missing or damaged.
             ConflictError: when it is a vector.
-            NotFoundError: as for `resolve`.
+            NotFoundError: as for `read`.
         """
-        return contents.read_recipe(self.blobs, self._version(version))
+        return self._contents(version, contents.read_recipe)
 
     def list(  # noqa: PLR0913 - each narrows the list, and none is needed
         self,
@@ -281,25 +282,32 @@ class Store:
         if parsed == replace(parsed, version=None, alias=None, digest=None):
             raise InvalidInputError(f"'{parsed}' is a name with all its versions", f"name one version: {parsed}@1")
         with self.database.write() as session:
-            version_id = lookup.find(session, parsed)
-            row = changes.locked(session, version_id)
-            version, namespace_id = catalogue.load(session, version_id), row.namespace_id
+            row = changes.locked(session, parsed)
+            version, namespace_id = catalogue.load(session, row.id), row.namespace_id
             done = deletion.remove(session, row, version, reason)
             events.record(session, namespace_id, done.action, str(version), before=done.before, after=done.after)
             return version
 
-    def _version(self, version: Version | Reference | str) -> Version:
-        return version if isinstance(version, Version) else self.resolve(version)
+    def _contents(self, version: Version | Reference | str, read: Callable[[Blobs, Version], Content]) -> Content:
+        """Read what a version holds. Where the bytes are gone, ask anew: it may be deleted since, and collected."""
+        found = version if isinstance(version, Version) else self.resolve(version)
+        while True:
+            try:
+                return read(self.blobs, found)
+            except IntegrityError:
+                again = self.resolve(str(version) if isinstance(version, Version) else version)
+                if str(again) == str(found):
+                    raise
+                found = again
 
     def _change(self, reference: str | Reference, change: ChangeVersion) -> Version:
         """Change one version in one transaction with its event, under the lock of its name."""
         parsed = _reference(reference).plain()
         with self.database.write() as session:
-            version_id = lookup.find(session, parsed)
-            row = changes.locked(session, version_id)
-            done = change(session, row, catalogue.load(session, version_id))
+            row = changes.locked(session, parsed)
+            done = change(session, row, catalogue.load(session, row.id))
             if done is None:
-                return catalogue.load(session, version_id)
+                return catalogue.load(session, row.id)
             version = changed(session, row)
             events.record(session, row.namespace_id, done.action, str(version), before=done.before, after=done.after)
             return version
