@@ -35,13 +35,21 @@ class Part:
         Raises:
             InvalidInputError: when the factor is larger than any float.
         """
+        with np.errstate(over="ignore"):
+            scaled: Array = self.directions[place].astype(np.float64)
+            scaled *= self.factor(place)
+        return scaled
+
+    def factor(self, place: Place) -> float:
+        """Return the number at `place`.
+
+        Raises:
+            InvalidInputError: when it is larger than any float.
+        """
         try:
-            factor = float(self.factors[place])
+            return float(self.factors[place])
         except OverflowError:
             raise too_large(place) from None
-        with np.errstate(over="ignore"):
-            scaled: Array = self.directions[place].astype(np.float64) * factor
-        return scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +89,13 @@ def total(place: Place, parts: Sequence[Part]) -> Array:
     """Return the sum at `place` in float64; rows of `[t, d]` are aligned at the front, and lacking ones are zero."""
     shapes = [part.directions[place].shape for part in parts]
     result = np.zeros(max(shapes))  # (t, d) or (d): the widths are equal, so this is the one with most rows
+    scaled = np.empty_like(result)  # one buffer for all: the sum of many large directions is bound by memory
     with np.errstate(over="ignore", invalid="ignore"):
         for part, shape in zip(parts, shapes, strict=True):
-            result[: shape[0]] += part.scaled(place)
+            rows = scaled[: shape[0]]
+            np.copyto(rows, part.directions[place])
+            rows *= part.factor(place)
+            result[: shape[0]] += rows
     return result
 
 

@@ -46,7 +46,7 @@ class Amount:
 
     def __mul__(self, factor: Fraction) -> Amount:
         """Scale both parts."""
-        return Amount(self.raw * factor, self.r * factor)
+        return Amount(self.raw * factor if self.raw else self.raw, self.r * factor if self.r else self.r)
 
 
 class Source(NamedTuple):
@@ -78,7 +78,8 @@ def added(combinations: Iterable[Combination]) -> Combination:
     total: dict[Source, Amount] = {}
     for combination in combinations:
         for source, amount in combination.items():
-            total[source] = total.get(source, Amount()) + amount
+            known = total.get(source)
+            total[source] = amount if known is None else known + amount
     return {source: amount for source, amount in total.items() if amount}
 
 

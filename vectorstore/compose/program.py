@@ -93,7 +93,7 @@ def _pieces(node: StepNode | Vector, scope: Scope) -> Sequence[Piece]:
             with located(scope.text, node.column):
                 return _steps(node, combination, inner, scope.origins)
         case _:
-            return [scope.combine(node, bare=True)]
+            return [scope.combine_bare(node)]
 
 
 def _steps(node: StepNode, combination: Combination, inner: Sequence[Step], origins: Origins) -> Sequence[Step]:

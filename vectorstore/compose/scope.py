@@ -23,6 +23,7 @@ from vectorstore.expression import (
     Sum,
     Vector,
     arguments_of,
+    references,
     renamed,
 )
 from vectorstore.plan import Step
@@ -52,37 +53,46 @@ class Scope:
     vector: Callable[[Pin, Reference, Coefficient], Combination]
     program: Callable[[Pin, Reference], Sequence[Piece] | None]
 
-    def combine(self, node: Vector, *, bare: bool = False) -> Combination:
-        """Evaluate a Vector expression.
+    def combine_bare(self, node: Vector) -> Combination:
+        """Evaluate a Vector expression that stands in no step function: everything in it has to be made to be added.
 
-        Args:
-            node: the tree.
-            bare: it stands in no step function: then everything in it has to be made to be added.
+        Raises:
+            ExpressionError: for what is not, and as for `combine`.
+        """
+        combination = self.combine(node)
+        if made_for(combination, self.origins):
+            for reference in references(node):
+                self._check_added(reference)
+        return combination
+
+    def combine(self, node: Vector) -> Combination:
+        """Evaluate a Vector expression.
 
         Raises:
             ExpressionError: for what does not go together, with its column.
         """
         match node:
             case Reference():
-                return self._leaf(node, ONE, bare=bare)
+                return self._leaf(node, ONE)
             case Scaled(Coefficient(unit="r") as coefficient, Reference() as reference):
-                return self._leaf(reference, coefficient, bare=bare)
+                return self._leaf(reference, coefficient)
             case Scaled(coefficient, vector):
-                return scaled(self.combine(vector, bare=bare), coefficient.number)
+                return scaled(self.combine(vector), coefficient.number)
             case Sum(terms):
-                return added([self.combine(term, bare=bare) for term in terms])
+                return added([self.combine(term) for term in terms])
             case _:
-                arguments = [self.combine(vector, bare=bare) for vector in arguments_of(node)]
+                arguments = [self.combine(vector) for vector in arguments_of(node)]
                 with located(self.text, node.column):
                     return self._call(node, arguments)
 
-    def _leaf(self, reference: Reference, coefficient: Coefficient, *, bare: bool) -> Combination:
+    def _leaf(self, reference: Reference, coefficient: Coefficient) -> Combination:
         with located(self.text, reference.column):
-            combination = self.vector(self.pins[reference.column], reference, coefficient)
-            if bare:
-                for label, operator in made_for(combination, self.origins).items():
-                    raise wrong_operator(label, operator, reference)
-        return combination
+            return self.vector(self.pins[reference.column], reference, coefficient)
+
+    def _check_added(self, reference: Reference) -> None:
+        with located(self.text, reference.column):
+            for label, operator in made_for(self._leaf(reference, ONE), self.origins).items():
+                raise wrong_operator(label, operator, reference)
 
     def _call(self, node: Call, arguments: Sequence[Combination]) -> Combination:
         first, second = arguments[0], arguments[-1]
