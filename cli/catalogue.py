@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import click
 
+from vectorstore.place import SITES
+from vectorstore.store.filter import Filter
+from vectorstore.store.listing import LIMIT, Sort
+from vectorstore.store.listing import list_versions as find_versions
 from vectorstore.store.version import Page
 
 from .answer import Answer, Table
@@ -14,7 +20,7 @@ from .describe import VERSION_COLUMNS, versions_table_rows
 from .library import Library, library_options
 from .values import LabelType, mapping
 
-_LIMIT = click.option("--limit", default=50, show_default=True, metavar="N", help="At most so many, up to 1000.")
+_LIMIT = click.option("--limit", default=LIMIT, show_default=True, metavar="N", help="At most so many, up to 1000.")
 _AFTER = click.option("--after", metavar="CURSOR", help="Go on after this cursor of the page before.")
 
 
@@ -23,8 +29,12 @@ _AFTER = click.option("--after", metavar="CURSOR", help="Go on after this cursor
 @click.option("--label", "labels", type=LabelType(), multiple=True, help="Having this label; may be repeated.")
 @click.option("--model", metavar="REF", help="Computed on the model that was asked for like this.")
 @click.option("--method", metavar="NAME", help="Computed by this extraction method.")
+@click.option("--layer", type=int, metavar="N", help="With a direction at this layer.")
+@click.option("--site", type=click.Choice(SITES), help="With a direction at this site (and layer).")
+@click.option("--author", metavar="NAME", help="Of this author.")
 @click.option("--text", metavar="WORDS", help="Having all these words in name, description, labels or model.")
 @click.option("--kind", type=click.Choice(["vector", "recipe"]), help="Only vectors, or only recipes.")
+@click.option("--sort", type=click.Choice(get_args(Sort)), default="newest", show_default=True, help="In this order.")
 @_LIMIT
 @_AFTER
 @library_options
@@ -35,27 +45,23 @@ def list_versions(  # noqa: PLR0913 - options
     labels: tuple[tuple[str, str], ...],
     model: str | None,
     method: str | None,
+    layer: int | None,
+    site: str | None,
+    author: str | None,
     text: str | None,
     kind: str | None,
+    sort: Sort,
     limit: int,
     after: str | None,
 ) -> Answer:
     """List the newest version of every name.
 
-    With NAMESPACE, only those in it. Newest first.
+    With NAMESPACE, only those in it.
     """
-    with library.look() as store:
-        page = store.list(
-            namespace,
-            labels=mapping(labels, "label"),
-            model=_recorded(model),
-            method=method,
-            text=text,
-            kind=kind,
-            limit=limit,
-            after=after,
-        )
-    filtered = any((namespace, labels, model, method, text, kind, after))
+    wanted = Filter(namespace, mapping(labels, "label"), _recorded(model), method, layer, site, author, text, kind)
+    with closing(library.catalogue()) as database, database.look() as connection:
+        page = find_versions(connection, wanted, sort=sort, limit=limit, after=after)
+    filtered = wanted != Filter() or after is not None
     hint = f"; whole words are looked for, try --text '{text}*'" if text and not text.endswith("*") else ""
     empty = f"nothing matches{hint}" if filtered else "the library is empty; make a vector with `steer compute`"
     return _answer(page, empty)

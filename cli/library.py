@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vectorstore.errors import InvalidInputError
 from vectorstore.settings import Settings
-from vectorstore.store import Store
+from vectorstore.store.database import Database
+
+if TYPE_CHECKING:
+    from vectorstore.store import Store
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,20 @@ class Library:
 
     def open(self) -> Store:
         """Open it; an empty one is made."""
+        from vectorstore.store import Store  # noqa: PLC0415 - takes longer to import than a list takes
+
         return Store.open(self.database, blobs=self.blobs)
 
     def look(self) -> Store:
         """Open it for what makes nothing new: one that was named has to be there; the default one is made."""
+        from vectorstore.store import Store  # noqa: PLC0415 - as above
+
         return Store.open(self.database, blobs=self.blobs, create=not self.settings.names_database)
+
+    def catalogue(self) -> Database:
+        """Open its database alone, for lists, as `look` does."""
+        settings = self.settings
+        return Database.open(settings.database_url, create=not settings.names_database)
 
 
 def library_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,10 +1,24 @@
 """The store: a database of versions and the blobs they consist of.
 
 `store` is the library as programs see it. `save` is the commit protocol, `blobs` keeps the bytes, `schema` and
-`database` the tables, `lookup` turns references into versions, `catalogue` lists and searches, `changes` moves what may
+`database` the tables, `lookup` turns references into versions, `listing` lists and searches, `changes` moves what may
 move, and `events` remembers all of it.
 """
 
-from vectorstore.store.store import Store
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vectorstore.store.store import Store
 
 __all__ = ["Store"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the protocol of modules
+    """Import the store when it is asked for: `listing` needs neither numpy nor the ORM, and shall not wait for them."""
+    if name == "Store":
+        from vectorstore.store.store import Store  # noqa: PLC0415 - see above
+
+        return Store
+    raise AttributeError(f"module {__name__} has no attribute {name}")

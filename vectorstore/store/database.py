@@ -1,6 +1,6 @@
 """Database: transactions on a library's tables, and the one way to bring its schema up or down.
 
-Alembic takes longer to import than the catalogue takes to answer, so it is imported only where a schema changes.
+Alembic and the ORM take longer to import than a list takes to answer, so they are imported only where they are used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, inspect, text
-from sqlalchemy.orm import Session
 
 from vectorstore.errors import ConflictError, InvalidInputError, NotFoundError, SchemaError
 from vectorstore.store.engine import WRITE, keep_log, make_engine, read_url, shown, steady, translated
@@ -22,6 +21,7 @@ from vectorstore.store.folders import make_folder
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from sqlalchemy.orm import Session
 
 REVISIONS = ("0001", "0002")  # oldest first; the last is the one this program works with
 _HEAD = REVISIONS[-1]
@@ -76,12 +76,14 @@ class Database:
         Raises:
             ConflictError: when the database holds something else.
         """
-        with self.read() as session:
-            return _revision(session.connection())
+        with self.look() as connection:
+            return _revision(connection)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Give a session that sees one moment, and writes nothing."""
+        from sqlalchemy.orm import Session  # noqa: PLC0415 - see above
+
         with steady(self.url), translated(self.url), Session(self._reader) as session, session.begin():
             yield session
 
@@ -94,6 +96,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Give a session whose changes are all kept at the end, or none of them."""
+        from sqlalchemy.orm import Session  # noqa: PLC0415 - see above
+
         with translated(self.url), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
