@@ -48,7 +48,7 @@ def test_programs_get_operators_numbers_and_terms(flat: Steer):
     assert (clamp["operator"], clamp["params"], clamp["norm"], clamp["residual_norm"]) == (
         "clamp",
         {"value": 1.5},
-        None,
+        1.5,
         20,
     )
     assert (gate["operator"], gate["params"], gate["inner"]["operator"]) == ("gate", {"threshold": 2}, "ablate")

@@ -15,18 +15,26 @@ from vectorstore.coefficient import Coefficient, number_text
 from vectorstore.compose import compose, pin
 from vectorstore.errors import ExpressionError
 from vectorstore.expression import (
+    Ablate,
+    Add,
+    Affine,
     At,
+    Clamp,
     Expression,
+    Gate,
+    Keepnorm,
     Mean,
     Normalize,
     Orthogonal,
     Program,
     Project,
     Scaled,
+    Step,
     Sum,
     Vector,
 )
 from vectorstore.plan import Plan
+from vectorstore.recipe import Recipe
 from vectorstore.reference import Reference
 from vectorstore.store import Store
 from vectorstore.vector import Array, direction_norm
@@ -63,11 +71,20 @@ ALIKE: st.SearchStrategy[Vector] = st.recursive(
     max_leaves=4,
 )
 """One kind of tokens and one shape, so that any two go together."""
-SINGLE: st.SearchStrategy[Vector] = st.builds(
-    Scaled,
-    st.builds(Coefficient, NUMBERS),
-    st.sampled_from([Reference("love", layers=(3, 3)), Reference("calm", layers=(3, 3)), Reference("narrow")]),
+SINGLE_PLACE = st.sampled_from(
+    [Reference("love", layers=(3, 3)), Reference("calm", layers=(3, 3)), Reference("narrow")]
 )
+SINGLE: st.SearchStrategy[Vector] = st.builds(Scaled, st.builds(Coefficient, NUMBERS), SINGLE_PLACE)
+LINE: st.SearchStrategy[Vector] = st.builds(Scaled, st.builds(Coefficient, NUMBERS.filter(bool)), SINGLE_PLACE)
+STEP: st.SearchStrategy[Step] = st.one_of(
+    st.builds(Add, SINGLE),
+    st.builds(Ablate, LINE),
+    st.builds(Clamp, LINE, NUMBERS),
+    st.builds(Affine, LINE, NUMBERS),
+    st.builds(Keepnorm, SINGLE),
+)
+GATE = st.builds(Gate, st.just(Reference("love", layers=(2, 2))), NUMBERS, STEP | SINGLE)
+PROGRAM = st.builds(Program, st.lists(STEP | GATE, min_size=1, max_size=4).map(tuple))
 VECTOR = LINEAR | ALIKE | st.builds(Normalize, LINEAR) | AT
 # examples share the library: most only read it, and one saves a next version of a recipe
 laws = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -93,7 +110,7 @@ def _size(left: Plan, right: Plan, key: object) -> float:
     return max(parts, default=0.0)
 
 
-def plan(library: Store, expression: Expression) -> Plan:
+def plan(library: Store, expression: Expression | Recipe) -> Plan:
     """Compose what can be composed: random vectors may cancel where a function needs a direction, or share no place."""
     try:
         return compose(library, expression)
@@ -253,6 +270,29 @@ def test_at_goes_into_sums(library: Store, a: Vector, b: Vector, layer: int, sit
 @given(a=VECTOR, b=VECTOR)
 def test_additions_in_a_row_are_a_sum(library: Store, a: Vector, b: Vector):
     assert close(plan(library, Program((a, b))), plan(library, summed(a, b)))
+
+
+@laws
+@given(program=PROGRAM)
+def test_a_pinned_program_is_its_expression_bit_for_bit(library: Store, program: Program):
+    assert exact(plan(library, pin(library, program))) == exact(plan(library, program))
+
+
+@settings(laws, max_examples=10)
+@given(first=PROGRAM, second=PROGRAM)
+def test_a_nested_program_equals_its_expansion(own_library: Store, first: Program, second: Program):
+    expanded = plan(own_library, Program((*first.steps, *second.steps)))
+    own_library.save_recipe("inner", pin(own_library, first))
+    assert exact(plan(own_library, Program((Reference("inner"), *second.steps)))) == exact(expanded)
+
+
+def exact(found: Plan) -> list[tuple[object, ...]]:
+    """Return all that the steps of a plan do, in order."""
+    return [
+        (part.operator, part.place, part.tokens, dict(part.params), part.direction.tobytes())
+        for step in found.steps
+        for part in step
+    ]
 
 
 def cosine(a: Array, b: Array) -> float:

@@ -15,8 +15,6 @@ from vectorstore.tokens import Tokens
 from vectorstore.vector import Array, direction_norm
 
 CONFLICT = -0.3
-MEASURED = ("add", "keepnorm", "affine")
-"""Operators for which the norm of the direction matters; the others know only where it points."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,8 @@ class StepReport:
     Attributes:
         operator, place, tokens, params: what it does, where, to which tokens, and with which numbers.
         shape: of the direction: `(d,)` or `(t, d)`.
-        norm: of the sum; of the largest row for `[t, d]`; None for operators that know only where it points.
+        norm: of what the step puts in: the sum for `add` and `keepnorm`, the value times the sum for `affine`, the
+            value for `clamp`; of the largest row for `[t, d]`. None for `ablate` and `gate`, which put in nothing.
         residual_norm: R at the place, or None where no card knows it.
         interference: the norm of the sum divided by the sum of the terms' norms: 1 where all point one way, near 0
             where they cancel.
@@ -131,13 +130,19 @@ def _step(step: Step, plan: Plan) -> StepReport:
         tokens=step.tokens,
         params=step.params,
         shape=step.direction.shape,
-        norm=direction_norm(step.direction) if step.operator in MEASURED else None,
+        norm=_norm(step),
         residual_norm=_residual_norm(step, plan),
         interference=direction_norm(total(step.place, step.terms)) / sizes if sizes else 1.0,
         terms=tuple(term.label for term in step.terms),
         cosines=_cosines(step.terms, directions),
         inner=_step(step.inner, plan) if step.inner else None,
     )
+
+
+def _norm(step: Step) -> float | None:
+    if step.operator in ("ablate", "gate"):
+        return None
+    return direction_norm(step.direction) * abs(step.params.get("value", 1.0))
 
 
 def _residual_norm(step: Step, plan: Plan) -> float | None:
