@@ -22,6 +22,7 @@ from vectorstore.store.blobs import Check, Stored
 from vectorstore.store.engine import unavailable
 from vectorstore.store.folders import make_folder, sync_folder
 
+SMALL = 1 << 16  # bytes; each mapping also holds one of the few files that a process may have open
 _RESTORE = "restore it from a backup, or compute the vector again and save it"
 
 
@@ -54,6 +55,7 @@ class LocalBlobs:
     def __init__(self, root: Path) -> None:
         """Use `root`; it is made when the first blob is."""
         self.root = root
+        self._files = str(root / "sha256")
 
     def stage(self, data: bytes | Iterable[bytes], check: Check | None = None) -> LocalStaged:
         """Stream to `tmp`, counting and hashing; let `check` see the bytes; sync the file.
@@ -76,21 +78,26 @@ class LocalBlobs:
         return self._path(digest).is_file()
 
     def open(self, digest: str, size: int) -> memoryview:
-        """Map the file into memory; it is read when it is used.
+        """Map the file into memory: it is read when it is used. A small one is read at once, which is quicker.
 
         Raises:
             IntegrityError: when the file is not there, or has another size.
             UnavailableError: when it cannot be read, or the whole folder of blobs is not there.
         """
-        path = self._path(digest)
+        path = self._file(digest)
         with _disk():
-            if not path.exists():
+            try:
+                descriptor = os.open(path, os.O_RDONLY)
+            except (FileNotFoundError, NotADirectoryError):
                 self._require_root()
-                raise IntegrityError(f"the blob {path} is missing", _RESTORE)
-            present = path.stat().st_size
-            if present != size or not size:
-                raise IntegrityError(f"the blob {path} has {present} bytes, not {size}", _RESTORE)
-            return _mapped(path)
+                raise IntegrityError(f"the blob {path} is missing", _RESTORE) from None
+            try:
+                present = os.fstat(descriptor).st_size
+                if present != size or not size:
+                    raise IntegrityError(f"the blob {path} has {present} bytes, not {size}", _RESTORE)
+                return memoryview(os.read(descriptor, size)) if size <= SMALL else _mapped(descriptor)
+            finally:
+                os.close(descriptor)
 
     def verify(self, digest: str, size: int, *, full: bool) -> None:
         """Look at the file; `full` reads and hashes it.
@@ -149,10 +156,13 @@ class LocalBlobs:
             )
 
     def _path(self, digest: str) -> Path:
+        return Path(self._file(digest))
+
+    def _file(self, digest: str) -> str:
         if not is_digest(digest):
             raise IntegrityError(f"'{digest[:80]}' is not a digest", "digests are sha256: and 64 hex digits")
         name = digest.removeprefix("sha256:")
-        return self.root / "sha256" / name[:2] / name
+        return f"{self._files}/{name[:2]}/{name}"
 
 
 def _write(path: Path, chunks: Iterable[bytes], check: Check | None) -> tuple[str, int]:
@@ -165,14 +175,14 @@ def _write(path: Path, chunks: Iterable[bytes], check: Check | None) -> tuple[st
         if not size:
             raise IntegrityError("a blob without bytes", "give the whole file")
         if check is not None:
-            check(_mapped(path))
+            with path.open("rb") as written:
+                check(_mapped(written.fileno()))
         os.fsync(file.fileno())
     return f"sha256:{sha256.hexdigest()}", size
 
 
-def _mapped(path: Path) -> memoryview:
-    with path.open("rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+def _mapped(descriptor: int) -> memoryview:
+    return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
 
 
 def _sync_up(folder: Path) -> None:
