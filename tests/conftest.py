@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from tests.object_server import S3Server, use_s3
+from tests.object_server import S3Server, Wire, use_s3
 from vectorstore.store import Store
 from vectorstore.store.database import upgrade
 
@@ -124,6 +124,15 @@ def s3_url(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     bucket = f"test-{uuid.uuid4().hex}"
     s3_server.make_bucket(bucket)
     return f"s3://{bucket}/team/blobs"
+
+
+@pytest.fixture
+def wire(s3_url: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:  # noqa: ARG001 - after it
+    """Let what is opened from now on reach the server through a wire that can be cut."""
+    wire = Wire(s3_server.port)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
+    yield wire
+    wire.close()
 
 
 @pytest.fixture(scope="session")

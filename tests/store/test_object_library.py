@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -88,6 +90,24 @@ def test_programs_that_save_at_once_lose_nothing(far: Store, library_url: str, s
     shutil.rmtree(far.cache)
     saved = [far.read(version)[0] for version in versions]
     assert all(make_vector(3, seed=seed) in saved for seed in range(5))
+
+
+def test_a_forked_program_does_not_wait_forever(s3_url: str, tmp_path: Path):
+    # Only in a program of its own: this one has other threads.
+    script = f"""
+import os, pathlib
+from vectorstore.store.backends import open_blobs
+blobs = open_blobs({s3_url!r}, pathlib.Path({str(tmp_path)!r}))
+staged = blobs.stage(b"love")
+staged.publish()
+if not (child := os.fork()):
+    assert bytes(blobs.open(staged.digest, 4)) == b"love"
+    blobs.exists(staged.digest)
+os.waitpid(child, 0)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 0
+    assert "forked from one that uses it; start processes with multiprocessing's 'spawn'" in ended.stderr
 
 
 def test_a_server_that_dies_while_a_version_is_saved(

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from vectorstore.errors import InvalidInputError
+from vectorstore.store.bucket import Bucket, ObjectStore
 from vectorstore.store.object_errors import translated
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
-
-ObjectStore: TypeAlias = S3Store | GCSStore | AzureStore
 
 _KINDS = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "azure": "az", "abfs": "az", "abfss": "az"}
 
@@ -40,21 +38,6 @@ _CLIENT: ClientConfig = {
     "timeout": "1h",
     "allow_http": True,  # all endpoints are https, but those that somebody has given as http
 }
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """A place in an object store.
-
-    Attributes:
-        kind: `s3`, `gs` or `az`.
-        url: where it is, without a slash at the end.
-        store: the connection; its keys begin below the URL's prefix. It is not shown: it may know secrets.
-    """
-
-    kind: str
-    url: str
-    store: ObjectStore = field(repr=False)
 
 
 def open_bucket(url: str) -> Bucket:
