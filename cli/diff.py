@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from vectorstore.canonical import Json, canonical_bytes, is_digest
+from vectorstore.place import layers_text
 from vectorstore.store.diff import diff as compare
 from vectorstore.store.difference import Diff, Difference, DirectionPair, Items
 from vectorstore.vector import Array, direction_norm
@@ -64,7 +66,7 @@ def _summary(found: Diff) -> str:
 
 
 def _differences(found: Diff, differences: Sequence[Difference], title: str) -> Table:
-    rows = [(one.part, _text(one.left), _text(one.right)) for one in differences]
+    rows = [(one.part, _part_text(one.part, one.left), _part_text(one.part, one.right)) for one in differences]
     return Table((title, found.left.reference, found.right.reference), rows)
 
 
@@ -107,6 +109,25 @@ def _shapes(pair: DirectionPair) -> str:
     """Return the shapes where they differ; rows, then width."""
     shapes = [f"{side.dtype} {list(side.shape)}" for side in (pair.left, pair.right) if side is not None]
     return " / ".join(shapes) if len(set(shapes)) > 1 else ""
+
+
+def _part_text(part: str, value: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return one side of a difference: presets and pins in words, all else as it is."""
+    if value is None:
+        return "none"
+    if part.startswith("presets."):
+        return _preset(value)
+    if part.startswith("terms."):
+        preset = f", {_preset(value['preset'])}" if value["preset"] else ""
+        return f"{value['version']} ({value['digest'][:19]}){preset}"
+    return _text(value)
+
+
+def _preset(value: Json) -> str:
+    """Return `0.15r on layers 6..12 of last tokens`."""
+    layers, tokens = value["layers"], value["tokens"]
+    on_layers = f" on {layers_text(range(layers[0], layers[1] + 1))}" if layers else ""
+    return f"{value['coefficient']}{on_layers}{f' of {tokens} tokens' if tokens else ''}"
 
 
 def _text(value: object) -> str:

@@ -57,7 +57,7 @@ def _tables(found: Similar, limit: int) -> list[Table]:
 
 def _row(place: Place | None, neighbour: Neighbour) -> tuple[str, ...]:
     version = neighbour.version
-    words = (neighbour.relation, "own" if neighbour.same_name else "", "yanked" if version.yanked else "")
+    words = (neighbour.relation, "same name" if neighbour.same_name else "", "yanked" if version.yanked else "")
     return (
         version.reference,
         f"{neighbour.cosine:+.4f}",

@@ -74,7 +74,7 @@ def test_similar_shows_each_version_where_it_is_nearest(library: Steer):
     ]
     assert " -1.0000 " in lines[4]
     assert " opposite " in lines[4]
-    assert " own " in lines[5]
+    assert " same name " in lines[5]
 
 
 def test_similar_looks_at_one_place_where_it_is_told_to(library: Steer):
@@ -117,6 +117,9 @@ def test_diff_compares_computation_data_words_and_directions(library: Steer):
         assert 0 < pair["distance"] < 0.2
     out = library("diff", "love@1", "love@2").out
     assert out.startswith("love@1 and love@2 differ\n")
+    lines = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
+    assert lines["presets.strong"] == ["2", "none"]
+    assert lines["labels.topic"] == ["'love'", "none"]
     for text in ("'yes'", "'I loved it.'", "data of love@1 alone", "labels.topic", "directions"):
         assert text in out
 
@@ -142,6 +145,8 @@ def test_diff_shows_which_pins_of_a_recipe_moved(library: Steer):
     assert [found["fixed"][1][side]["version"] for side in ("left", "right")] == ["love@1", "love@2"]
     out = library("diff", "mix@1", "mix@2").out
     assert "'2*love@1 + calm'" in out
+    lines = {line.split()[0]: line for line in out.splitlines() if line}
+    assert lines["terms.love@1"].split()[1::2] == ["love@1", "love@2"]
     assert "directions" not in out
 
 
