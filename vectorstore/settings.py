@@ -40,9 +40,9 @@ class Settings:
     Attributes:
         home: folder of the default library.
         database_url: SQLAlchemy URL.
-        blobs_url: `file:///…`, or a plain folder; by default beside the SQLite file, or a folder
-            in `home` for each database of a server.
-        cache: folder for what can be made again (converted demo weights).
+        blobs_url: a plain folder, `file:///…`, or a bucket (`s3://…`, `gs://…`, `az://…`); by default a folder beside
+            the SQLite file, or one in `home` for each database of a server.
+        cache: folder for what can be made again (converted demo weights, blobs of a bucket).
     """
 
     home: Path
