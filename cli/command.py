@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from .answer import Answer, printable
+from .plain import plain
 
 JSON = "vectorstore.cli.json"
 """Where a context keeps whether `--json` was given."""
@@ -85,6 +86,9 @@ def _print(answer: Answer) -> None:
         for line in lines:
             click.echo(printable(line))
         return
-    from .draw import draw  # noqa: PLC0415 - rich takes a while to import, and only tables need it
+    if (table := plain(answer.parts)) is not None:
+        click.echo(table)
+        return
+    from .draw import draw  # noqa: PLC0415 - rich takes a while to import, and few answers need it
 
     draw(answer.parts)
