@@ -46,10 +46,10 @@ from .library import Library, library_options
 def compose(  # noqa: PLR0913 - options
     library: Library, expression: str, name: str | None, kind: str | None, *, force: bool, about: About
 ) -> Answer:
-    """Show what an expression does to each layer; save it as a recipe, or as one vector.
+    """Show what an expression does to each layer; save it as a recipe.
 
     For each step: the norm of what is added, the residual norm R there, and the cosines between the terms; terms that
-    pull against each other are marked.
+    pull against each other are marked. What only adds can be saved as one vector too, with --as vector.
     """
     if name is None and (about or kind):
         raise InvalidInputError("--as, labels, presets and the like belong to what is saved", "add --save NAME")

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import get_args
 
@@ -228,21 +228,6 @@ def arguments_of(node: Call) -> tuple[Vector, ...]:
             return vector, other
         case Normalize(vector) | At(vector):
             return (vector,)
-
-
-def renamed(node: Vector, rename: Callable[[Reference], Reference]) -> Vector:
-    """Return the tree with every reference replaced."""
-    match node:
-        case Reference():
-            return rename(node)
-        case Scaled(_, vector) | Normalize(vector) | At(vector):
-            return replace(node, vector=renamed(vector, rename))
-        case Sum(terms):
-            return replace(node, terms=tuple(renamed(term, rename) for term in terms))
-        case Mean(vectors):
-            return replace(node, vectors=tuple(renamed(vector, rename) for vector in vectors))
-        case Orthogonal(vector, other) | Project(vector, other):
-            return replace(node, vector=renamed(vector, rename), other=renamed(other, rename))
 
 
 def negated(node: Vector) -> Vector:

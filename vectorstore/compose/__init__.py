@@ -5,6 +5,7 @@ combination   what a vector comes to, symbolically: an exact amount for each dir
 origins       where the directions come from: versions, and functions of them
 operand       a direction as functions take it
 derive        the functions on vectors
+label         what a function is called in a plan
 scope         one text under evaluation: its vectors to combinations
 steps         the functions that make steps
 program       one text's steps, in order

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 from vectorstore.coefficient import Coefficient
 from vectorstore.compose import derive
 from vectorstore.compose.combination import Combination, added, scaled
+from vectorstore.compose.label import label
 from vectorstore.compose.origins import Origin, made_for
 from vectorstore.compose.pins import Pin, Pins, located
 from vectorstore.errors import InvalidInputError
@@ -24,7 +25,6 @@ from vectorstore.expression import (
     Vector,
     arguments_of,
     references,
-    renamed,
 )
 from vectorstore.plan import Step
 from vectorstore.reference import Reference
@@ -102,24 +102,15 @@ class Scope:
             case At(_, layers, site):
                 return derive.at(first, layers, site, self.origins)
             case Normalize():
-                derived = derive.normalize(first, self.origins, self._label(node))
+                derived = derive.normalize(first, self.origins, label(node, self.pins))
             case Orthogonal():
-                derived = derive.orthogonal(first, second, self.origins, self._label(node))
+                derived = derive.orthogonal(first, second, self.origins, label(node, self.pins))
             case Project():
-                derived = derive.project(first, second, self.origins, self._label(node))
+                derived = derive.project(first, second, self.origins, label(node, self.pins))
         combination, origins = derived
         for key, origin in origins.items():
             self.origins.setdefault(key, origin)
         return combination
-
-    def _label(self, node: Vector) -> str:
-        """Return the text of a function with every reference pinned: `normalize(love@2[6])`."""
-
-        def pinned(reference: Reference) -> Reference:
-            version = self.pins[reference.column].version
-            return replace(reference, version=version.number, alias=None, digest=None)
-
-        return str(renamed(node, pinned))
 
 
 def wrong_operator(label: str, operator: str, reference: Reference) -> InvalidInputError:
