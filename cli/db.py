@@ -20,7 +20,7 @@ from .values import size_text
 
 @group("db", example="steer db upgrade")
 def db() -> None:
-    """Upgrade, check, back up, restore or rebuild the library's database."""
+    """Upgrade, check, back up, restore or rebuild the library."""
 
 
 @subcommand(db, "upgrade", example="steer db upgrade")

@@ -17,9 +17,10 @@ from .library import Library, library_options
 @click.option("--quarantine", is_flag=True, help="Put damaged files, and files that belong to nobody, aside.")
 @library_options
 def fsck(library: Library, *, full: bool, quarantine: bool) -> Answer:
-    """Check that the library is sound: rows, files, manifests, numbers and the log.
+    """Check that the library is sound; list what is not.
 
-    Ends with exit code 6 and a list where something is wrong.
+    It compares rows with files both ways, versions with their manifests, numbers, and the log with its chain. It ends
+    with exit code 6 where something is wrong.
     """
     with library.look() as store:
         checked = check(store, full=full, quarantine=quarantine)

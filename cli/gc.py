@@ -23,7 +23,7 @@ _HOURS = GRACE / timedelta(hours=1)
 )
 @library_options
 def gc(library: Library, *, apply: bool, grace: float) -> Answer:
-    """Free the bytes of deleted versions and of saves that were never finished.
+    """Free the bytes of deleted versions and unfinished saves.
 
     Safe beside programs that read and write.
     """

@@ -19,7 +19,7 @@ COMMANDS = {
     "list": Entry("catalogue:list_versions", "List the newest version of every name."),
     "show": Entry("show:show", "Show all that is known about a version."),
     "history": Entry("catalogue:history", "List all versions of a name."),
-    "similar": Entry("similar:similar", "Find the vectors whose directions are nearest to those of a version."),
+    "similar": Entry("similar:similar", "Find the vectors that point nearest to a version's."),
     "diff": Entry("diff:diff", "Show in what two versions differ."),
     "import": Entry("import_:import_file", "Save a vector of another tool, or one that `steer export` wrote."),
     "export": Entry("export:export", "Write a vector to a file, byte for byte as the library keeps it."),
@@ -35,9 +35,9 @@ COMMANDS = {
     "lineage": Entry("lineage:lineage", "Show what a version is made of, and what uses it."),
     "audit": Entry("audit:audit", "List what was changed, when and by whom; oldest first."),
     "methods": Entry("methods:methods", "List the extraction methods and their options.", slow=True),
-    "gc": Entry("gc:gc", "Free the bytes of deleted versions and of saves that were never finished."),
-    "fsck": Entry("fsck:fsck", "Check that the library is sound: rows, files, manifests, numbers and the log."),
-    "db": Entry("db:db", "Upgrade, check, back up, restore or rebuild the library's database."),
+    "gc": Entry("gc:gc", "Free the bytes of deleted versions and unfinished saves."),
+    "fsck": Entry("fsck:fsck", "Check that the library is sound; list what is not."),
+    "db": Entry("db:db", "Upgrade, check, back up, restore or rebuild the library."),
 }
 
 

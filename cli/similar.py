@@ -27,7 +27,7 @@ from .progress import progress
 @click.option("--limit", default=LIMIT, show_default=True, metavar="N", help="At most so many at each place.")
 @library_options
 def similar(library: Library, reference: str, site: str | None, layer: int | None, limit: int) -> Answer:
-    """Find the vectors whose directions are nearest to those of a version.
+    """Find the vectors that point nearest to a version's.
 
     Compared are all versions of the same model at the same sites and layers, by cosine, whatever its sign. Several
     places make one table, each version at the place where it is nearest; --json lists every place.
