@@ -52,7 +52,7 @@ class TensorEntry:
 
     def array(self, data: memoryview) -> Array:
         """Return the tensor, a view of the data behind the header."""
-        return np.frombuffer(data, self.dtype, prod(self.shape), self.start).reshape(self.shape)
+        return np.ndarray(self.shape, self.dtype, data, self.start)
 
 
 @dataclass(frozen=True)

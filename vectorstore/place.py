@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from vectorstore.errors import InvalidInputError
@@ -26,6 +27,7 @@ class Place(NamedTuple):
         return SITES.index(self.site), self.layer
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def parse(cls, text: str) -> Place:
         """Read `resid_pre.18`.
 
