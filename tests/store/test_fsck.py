@@ -120,7 +120,7 @@ def test_damage_that_was_put_aside_is_mended_by_saving_again(library: Store, blo
         ("UPDATE artifacts SET next_version = 3", "name", "its next version would be 3, which was there before"),
         ("UPDATE events SET actor = 'nobody' WHERE seq = 2", "events", "event 2 of default is missing or was altered"),
         ("DELETE FROM events WHERE seq = 5", "events", "events of default after 4 are missing"),
-        ("UPDATE versions SET model = '7' WHERE model IS NOT NULL", "version", "the model of version"),
+        ("UPDATE versions SET model = '7' WHERE model IS NOT NULL", "version", "the model of a version"),
     ],
 )
 def test_rows_that_were_altered_are_told(library: Store, statement: str, kind: str, said: str):
