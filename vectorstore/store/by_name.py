@@ -68,7 +68,7 @@ def _collect(
     connection: Connection | Session, few: Source, sources: Sequence[Source], after: str | None, limit: int
 ) -> Rows:
     """Take all versions of one source, and sort them by name."""
-    ids = select(few.key.label("id")).where(*few.where).distinct().cte().prefix_with("MATERIALIZED")
+    ids = select(few.key.label("id")).where(*(few.collected or few.where)).distinct().cte().prefix_with("MATERIALIZED")
     has = (source.has(ids.c.id) for source in sources if source is not few)
     versions = VERSIONS.alias()
     name = select(versions.c.full_name).where(versions.c.id == ids.c.id, versions.c.newest).scalar_subquery()

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import Connection, Select, TableClause, Text, cast, select, text
+from sqlalchemy import CompoundSelect, Connection, Select, Text, cast, literal_column, null, select, text, union_all
 
 from vectorstore.coefficient import Coefficient
 from vectorstore.errors import IntegrityError
 from vectorstore.fields import Fields
 from vectorstore.identity import ModelIdentity
 from vectorstore.manifest import BlobEntry
-from vectorstore.place import SITES as SITE_NAMES
 from vectorstore.place import Place
 from vectorstore.preset import Preset
 from vectorstore.store.tables import (
@@ -36,10 +34,18 @@ from vectorstore.store.version import Direction, Version
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-Parts = Mapping[int, Sequence[Sequence[Any]]]
-"""Rows by version, each without the version's id."""
+Parts = tuple[list[Sequence[Any]], ...]
+"""The rows of each kind of part."""
 
-_SITE_ORDER = {name: order for order, name in enumerate(SITE_NAMES)}
+_PARTS = (
+    (BLOBS, ("position", "media_type", "digest", "size")),
+    (SITES, ("site", "layer", "width", "positions", "norm", "residual_norm")),
+    (ALIASES, ("alias",)),
+    (AUTHORS, ("position", "author")),
+    (LABELS, ("key", "value")),
+    (PRESETS, ("name", "coefficient", "unit", "first_layer", "last_layer", "tokens")),
+)
+_WIDEST = max(len(names) for _, names in _PARTS)
 
 
 class ModelRow(Protocol):
@@ -74,11 +80,13 @@ def read_versions(connection: Connection | Session, ids: Sequence[int]) -> list[
         return []
     sqlite = is_sqlite(connection)
     asked = {"ids": json.dumps(list(ids)) if sqlite else list(ids)}
-    versions, *parts = _queries(sqlite=sqlite)
+    versions, parts = _queries(sqlite=sqlite)
     with undamaged():
         rows = {row.id: row for row in connection.execute(versions, asked).all()}
-        found = [_parts(connection, query, asked) for query in parts]
-        return [_version(rows[number], [part[number] for part in found]) for number in ids]
+        found: dict[int, Parts] = {number: tuple([] for _ in _PARTS) for number in ids}
+        for part, version_id, *values in connection.execute(parts, asked).all():
+            found[version_id][int(part)].append(values)
+        return [_version(rows[number], found[number]) for number in ids]
 
 
 def to_model(row: ModelRow) -> ModelIdentity | None:
@@ -87,35 +95,25 @@ def to_model(row: ModelRow) -> ModelIdentity | None:
 
 
 @cache
-def _queries(*, sqlite: bool) -> tuple[Select[Any], ...]:
-    """Return the queries for versions, blobs, sites, aliases, authors, labels and presets of `ids`."""
+def _queries(*, sqlite: bool) -> tuple[Select[Any], CompoundSelect[Any]]:
+    """Return the queries for versions of `ids`, and for all that belongs to them."""
     # One parameter however many there are: the query's text stays the same, and so do its plans.
     listed = "IN (SELECT value FROM json_each(:ids))" if sqlite else "= ANY(CAST(:ids AS BIGINT[]))"
     columns = (column for column in VERSIONS.c if column is not VERSIONS.c.model)
-    return (
-        select(*columns, cast(VERSIONS.c.model, Text).label("model")).where(text(f"versions.id {listed}")),
-        _part(BLOBS, listed, "position", ("media_type", "digest", "size")),
-        _part(SITES, listed, "layer", ("site", "layer", "width", "positions", "norm", "residual_norm")),
-        _part(ALIASES, listed, "alias", ("alias",)),
-        _part(AUTHORS, listed, "position", ("author",)),
-        _part(LABELS, listed, "key", ("key", "value")),
-        _part(PRESETS, listed, "name", ("name", "coefficient", "unit", "first_layer", "last_layer", "tokens")),
-    )
+    versions = select(*columns, cast(VERSIONS.c.model, Text).label("model")).where(text(f"versions.id {listed}"))
+    return versions, union_all(*(_part(number, listed, as_text=not sqlite) for number in range(len(_PARTS))))
 
 
-def _part(part: TableClause, listed: str, order: str, columns: Sequence[str]) -> Select[Any]:
-    wanted = select(part.c.version_id, *(part.c[name] for name in columns))
-    return wanted.where(text(f"{part.name}.version_id {listed}")).order_by(part.c.version_id, part.c[order])
+def _part(number: int, listed: str, *, as_text: bool) -> Select[Any]:
+    """Return the query for one kind of part, with as many columns as all: PostgreSQL wants them to be of one type."""
+    table, names = _PARTS[number]
+    columns = [cast(table.c[name], Text) if as_text else table.c[name] for name in names]
+    padding = [cast(null(), Text) if as_text else null()] * (_WIDEST - len(names))
+    wanted = select(literal_column(str(number)), table.c.version_id, *columns, *padding)
+    return wanted.where(text(f"{table.name}.version_id {listed}"))
 
 
-def _parts(connection: Connection | Session, query: Select[Any], asked: Mapping[str, Any]) -> Parts:
-    found: defaultdict[int, list[Any]] = defaultdict(list)
-    for version_id, *row in connection.execute(query, asked).all():
-        found[version_id].append(row)
-    return found
-
-
-def _version(row: Any, parts: Sequence[Sequence[Any]]) -> Version:  # noqa: ANN401 - a Row of the columns
+def _version(row: Any, parts: Parts) -> Version:  # noqa: ANN401 - a Row of the columns
     blobs, sites, aliases, authors, labels, presets = parts
     namespace, _, name = row.full_name.partition("/")
     return Version(
@@ -125,16 +123,16 @@ def _version(row: Any, parts: Sequence[Sequence[Any]]) -> Version:  # noqa: ANN4
         digest=row.digest,
         kind="recipe" if row.method is None else "vector",
         created_at=row.created_at,
-        blobs=tuple(BlobEntry(*blob) for blob in blobs),
+        blobs=tuple(BlobEntry(blob[1], blob[2], int(blob[3])) for blob in sorted(blobs, key=_position)),
         model=None if row.model is None else _model(row.model),
         method=row.method,
-        directions=MappingProxyType(dict(map(_direction, sorted(sites, key=_site_order)))),
-        labels=MappingProxyType(dict(labels)),
-        aliases=tuple(alias for (alias,) in aliases),
-        presets=MappingProxyType({name: _preset(*preset) for name, *preset in presets}),
+        directions=MappingProxyType(dict(sorted(map(_direction, sites), key=_place_order))),
+        labels=MappingProxyType({label[0]: label[1] for label in sorted(labels, key=_first)}),
+        aliases=tuple(sorted(alias[0] for alias in aliases)),
+        presets=MappingProxyType({preset[0]: _preset(*preset[1:]) for preset in sorted(presets, key=_first)}),
         description=row.description,
         license=row.license,
-        authors=tuple(author for (author,) in authors),
+        authors=tuple(author[1] for author in sorted(authors, key=_position)),
         yanked=row.yanked_at is not None,
     )
 
@@ -146,15 +144,30 @@ def _model(model: str) -> ModelIdentity | None:
 
 
 @lru_cache(maxsize=1024)
-def _preset(coefficient: str, unit: str, first: int | None, last: int | None, tokens: str | None) -> Preset:
-    layers = None if first is None or last is None else (first, last)
+def _preset(coefficient: str, unit: str, first: int | str | None, last: int | str | None, tokens: str | None) -> Preset:
+    layers = None if first is None or last is None else (int(first), int(last))
     number = Coefficient(Fraction(coefficient), "r" if unit == "r" else "raw")
     return Preset(number, layers, tokens)  # type: ignore[arg-type]
 
 
 def _direction(row: Sequence[Any]) -> tuple[Place, Direction]:
-    return Place(row[0], row[1]), Direction(*row[2:])
+    site, layer, width, positions, norm, residual_norm = row
+    direction = Direction(
+        width=int(width),
+        positions=None if positions is None else int(positions),
+        norm=float(norm),
+        residual_norm=None if residual_norm is None else float(residual_norm),
+    )
+    return Place(site, int(layer)), direction
 
 
-def _site_order(row: Sequence[Any]) -> int:
-    return _SITE_ORDER[row[0]]
+def _place_order(direction: tuple[Place, Direction]) -> tuple[int, int]:
+    return direction[0].order
+
+
+def _position(row: Sequence[Any]) -> int:
+    return int(row[0])
+
+
+def _first(row: Sequence[Any]) -> str:
+    return str(row[0])

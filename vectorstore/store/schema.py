@@ -170,7 +170,11 @@ class VersionSiteRow(Base):
     """A direction of a version: its place, width, rows (`[t, d]`, else none), norm and R."""
 
     __tablename__ = "version_sites"
-    __table_args__ = (Index(None, "site", "layer", "version_id"), Index(None, "layer", "version_id"))
+    __table_args__ = (
+        Index(None, "site", "layer", "version_id"),
+        Index(None, "layer", "version_id"),
+        Index(None, "site", "version_id"),
+    )
     version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), primary_key=True)
     site: Mapped[str] = mapped_column(String(16), primary_key=True)
     layer: Mapped[int] = mapped_column(Integer, primary_key=True)

@@ -29,7 +29,7 @@ class Source:
         lead: what its index is ordered by first, where PostgreSQL does not see that it is the same in all.
         repeats: whether a version may be in it several times.
         walked: whether an index has it in order; else it is asked, or collected.
-        collected: whether all of it can be found at once, where there are few.
+        collected: the condition by which an index finds all of it at once, in no order; where there is such an index.
         cost: how much longer it takes to ask it about a version than to walk on to the next.
     """
 
@@ -39,7 +39,7 @@ class Source:
     lead: ColumnElement[Any] | None = None
     repeats: bool = False
     walked: bool = True
-    collected: bool = False
+    collected: Where = ()
     cost: int = 1
 
     def walk(self, columns: Sequence[ColumnElement[Any]], *, down: bool) -> Select[Any]:
