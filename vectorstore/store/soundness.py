@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from sqlalchemy import func, select, text
 
-from vectorstore.errors import IntegrityError, VectorstoreError
+from vectorstore.errors import IntegrityError
 from vectorstore.manifest import Manifest
-from vectorstore.store import catalogue, events
+from vectorstore.store import events
 from vectorstore.store.problems import Checked, Problem, pages
+from vectorstore.store.reading import read_versions
 from vectorstore.store.schema import ArtifactRow, BlobRow, NamespaceRow, TombstoneRow, VersionRow
 from vectorstore.store.store import Store
 from vectorstore.store.stored_draft import stored_draft
@@ -34,30 +35,35 @@ def of_database(store: Store, checked: Checked) -> Iterator[Problem]:
 def of_versions(store: Store, checked: Checked) -> Iterator[Problem]:
     """Compare every version's rows with its manifest, and in full with what its blobs hold."""
     for rows in pages(store, select(VersionRow.id), VersionRow.id):
-        for (version_id,) in rows:
-            checked.versions += 1
-            found = _version(store, version_id)
-            if isinstance(found, Problem):
-                yield found
-            elif found is not None and (said := _difference(store, found, full=checked.full)):
-                yield Problem("version", str(found), said, "restore the library from a backup")
+        ids = [version_id for (version_id,) in rows]
+        checked.versions += len(ids)
+        versions, problems = _read(store, ids)
+        yield from problems
+        with store.database.read() as session:
+            manifests = [version.digest for version in versions]
+            sizes = session.execute(select(BlobRow.digest, BlobRow.size).where(BlobRow.digest.in_(manifests)))
+            known: dict[str, int] = {row.digest: row.size for row in sizes}
+        for version in versions:
+            said = _difference(store, version, known.get(version.digest), full=checked.full)
+            if said:
+                yield Problem("version", str(version), said, "restore the library from a backup")
 
 
-def _version(store: Store, version_id: int) -> Version | Problem | None:
-    """Return a version, what is wrong with its rows, or None where it was deleted meanwhile."""
+def _read(store: Store, ids: list[int]) -> tuple[list[Version], list[Problem]]:
+    """Return the versions of a page, and what is wrong with the rows of those that cannot be read."""
     with store.database.read() as session:
-        if session.get(VersionRow, version_id) is None:
-            return None
+        there = list(session.scalars(select(VersionRow.id).where(VersionRow.id.in_(ids)).order_by(VersionRow.id)))
         try:
-            return catalogue.load(session, version_id)
-        except VectorstoreError as error:
-            return Problem("version", f"row {version_id}", error.problem, _RESTORE)
+            return read_versions(session, there), []  # some may have been deleted meanwhile
+        except IntegrityError as error:
+            if len(there) == 1:
+                return [], [Problem("version", f"row {there[0]}", error.problem, _RESTORE)]
+    each = [_read(store, [version_id]) for version_id in there]
+    return [version for versions, _ in each for version in versions], [said for _, told in each for said in told]
 
 
-def _difference(store: Store, version: Version, *, full: bool) -> str:
+def _difference(store: Store, version: Version, size: int | None, *, full: bool) -> str:
     """Return what differs between a version's rows and its bytes, or nothing; missing bytes are told elsewhere."""
-    with store.database.read() as session:
-        size = session.scalar(select(BlobRow.size).where(BlobRow.digest == version.digest))
     if size is None or not store.blobs.exists(version.digest):
         return ""
     try:
