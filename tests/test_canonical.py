@@ -79,9 +79,9 @@ def test_a_value_that_holds_itself_is_refused():
         (b'{"a": 1, "b": 2, "a": 1}', "key 'a' occurs twice"),
         (b'[{"a": {"b": 1, "b": 2}}]', "key 'b' occurs twice"),
         (nested(MAX_DEPTH + 1), "nested deeper than 64"),
-        (nested(50_000), "recursion"),
-        (b'{"a":' * 30_000, "recursion"),
-        (nested(100_000), "100000 brackets, commas and colons, where 65536 are allowed"),
+        (nested(20_000), "recursion"),
+        (b'{"a":' * 20_000, "recursion"),
+        (nested(100_000), "100000 brackets, commas and colons, where 49152 are allowed"),
     ],
     ids=lambda value: str(value[:24]),
 )
@@ -102,7 +102,7 @@ def test_json_may_nest_as_deep_as_the_limit():
 
 def test_json_may_have_as_many_marks_as_the_limit():
     assert len(strict_loads(b"[" + b"0," * (MAX_MARKS - 1) + b"0]", "it")) == MAX_MARKS
-    with pytest.raises(IntegrityError, match=r"it is not valid JSON \(65537 brackets, commas and colons"):
+    with pytest.raises(IntegrityError, match=r"it is not valid JSON \(49153 brackets, commas and colons"):
         strict_loads(b"[" + b"0," * MAX_MARKS + b"0]", "it")
 
 
@@ -112,9 +112,9 @@ def test_whole_numbers_may_be_as_long_as_the_limit():
 
 @pytest.mark.timeout(20)
 def test_one_duplicate_among_many_keys_is_found_at_once():
-    keys = [*range(32_000), 31_999]
+    keys = [*range(24_000), 23_999]
     data = b"{" + b",".join(b'"%d":0' % key for key in keys) + b"}"
-    with pytest.raises(IntegrityError, match="key '31999' occurs twice"):
+    with pytest.raises(IntegrityError, match="key '23999' occurs twice"):
         strict_loads(data, "the header")
 
 

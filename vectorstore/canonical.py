@@ -13,7 +13,7 @@ from vectorstore.errors import IntegrityError, InvalidInputError
 Json = dict[str, Any]
 MAX_DEPTH = 64
 MAX_DIGITS = 1000
-MAX_MARKS = 1 << 16
+MAX_MARKS = 3 << 14
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -9,6 +9,7 @@ import numpy as np
 from vectorstore.vector import Array
 
 BLOCK = 1 << 18  # the values that are checked at once: they fit into the cache, and into any memory
+SHORT = 64
 
 
 def is_finite(array: Array) -> bool:
@@ -27,7 +28,7 @@ def block_norm(direction: Array) -> float:
     rows = direction.reshape(-1, width)  # (positions, width)
     high = max(1, BLOCK // width)
     room = np.empty(min(BLOCK, direction.size))  # one for all blocks: fresh memory costs more than the sums
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # signaling NaN too
         blocks = (rows[top : top + high] for top in range(0, len(rows), high))
         squares = [np.max(sum(_squares(part, room) for part in _columns(block))) for block in blocks]
     return float(np.sqrt(np.max(squares)))
@@ -44,4 +45,7 @@ def _squares(part: Array, room: Array) -> Array:
     wide = room[: part.size].reshape(part.shape)
     wide[...] = part
     np.square(wide, out=wide)
-    return wide[:, 0] if part.shape[1] == 1 else wide @ np.ones(part.shape[1])
+    if part.shape[1] == 1:
+        return wide[:, 0]
+    # numpy's own sum is slow over short rows, and BLAS over long ones where its threads have no cores to themselves
+    return wide @ np.ones(part.shape[1]) if part.shape[1] < SHORT else wide.sum(axis=1)
