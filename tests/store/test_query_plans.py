@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -17,9 +15,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
 from benchmarks.catalogue_data import Catalogue
-from benchmarks.catalogue_load import load_postgresql, load_sqlite
 from tests.builders import make_card, make_vector
-from tests.conftest import _administrator, _create
+from tests.catalogues import loaded
 from vectorstore.errors import VectorstoreError
 from vectorstore.store import Store, gc
 
@@ -53,6 +50,9 @@ SORTED: tuple[dict[str, Any], ...] = (
     {"text": "rare7", "labels": {"lang": "en"}},
 )
 
+Steps = Callable[[str, Any], list[str]]
+"""Returns the steps of a query's plan."""
+
 
 @dataclass(frozen=True)
 class Library:
@@ -60,48 +60,31 @@ class Library:
 
     store: Store
     catalogue: Catalogue
-    steps: Callable[[str, Any], list[str]]
+    steps: Steps
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     folder, catalogue = tmp_path_factory.mktemp("plans"), Catalogue(SIZE)
-    opened = _sqlite if request.param == "sqlite" else _postgresql
-    with opened(request, folder, catalogue) as (url, steps), Store.open(url, blobs=str(folder / "blobs")) as store:
-        yield Library(store, catalogue, steps)
+    look = _sqlite if request.param == "sqlite" else _postgresql
+    with loaded(request, folder, catalogue) as url, look(url) as steps:
+        with Store.open(url, blobs=str(folder / "blobs")) as store:
+            yield Library(store, catalogue, steps)
 
 
 @contextmanager
-def _sqlite(request: pytest.FixtureRequest, folder: Path, catalogue: Catalogue) -> Iterator[tuple[str, Any]]:
-    shutil.copy(request.getfixturevalue("sqlite_template"), folder / "library.db")
-    with closing(sqlite3.connect(folder / "library.db", isolation_level=None)) as connection:
-        load_sqlite(connection, catalogue)
-
-        def steps(query: str, values: Any) -> list[str]:
-            return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
-
-        yield f"sqlite:///{folder}/library.db", steps
+def _sqlite(url: str) -> Iterator[Steps]:
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        yield lambda query, values: [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
 
 
 @contextmanager
-def _postgresql(request: pytest.FixtureRequest, _folder: Path, catalogue: Catalogue) -> Iterator[tuple[str, Any]]:
-    server = request.getfixturevalue("postgresql_server")
-    _create(server, "plans", request.getfixturevalue("postgresql_template"))
-    url = server.format(name="plans")
+def _postgresql(url: str) -> Iterator[Steps]:
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
-        load_postgresql(connection, catalogue)
-        connection.execute("ANALYZE")
-        connection.commit()
         # What fits on a few pages is sooner read as a whole, and some hundred rows are sooner sorted.
         connection.execute("SET enable_seqscan = off")
         connection.execute("SET enable_sort = off")
-
-        def steps(query: str, values: Any) -> list[str]:
-            return [row[0] for row in connection.execute(f"EXPLAIN {query}", values)]
-
-        yield url, steps
-    with _administrator(server) as connection:
-        connection.execute("DROP DATABASE plans WITH (FORCE)")
+        yield lambda query, values: [row[0] for row in connection.execute(f"EXPLAIN {query}", values)]
 
 
 @contextmanager
