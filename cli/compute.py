@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -12,13 +12,13 @@ import click
 import vectorstore.extract
 from vectorstore.card import Card
 from vectorstore.errors import InvalidInputError
-from vectorstore.extract.compute import DTYPES
+from vectorstore.extract.finish import DTYPES
+from vectorstore.extract.other import check_other
 from vectorstore.extract.params import Param
 from vectorstore.extract.protocols import AnyMethod
 from vectorstore.extract.registry import get_method, method_names
 from vectorstore.models.layers import resolve_layer
 from vectorstore.models.pretrained import Model
-from vectorstore.pairs import ContrastPair, read_pairs
 from vectorstore.place import SITES
 from vectorstore.store.texts import split_name
 from vectorstore.store.version import Saved
@@ -26,6 +26,7 @@ from vectorstore.store.version import Saved
 from .about import About, about_options
 from .answer import Answer, Part
 from .command import command
+from .given import Given, given_options, repeats
 from .library import Library, library_options
 from .model import ModelChoice, model_options, notes
 from .progress import progress
@@ -38,15 +39,28 @@ PARAM = "param_"
 
 def method_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for every setting that any extraction method declares."""
-    declared: dict[Param, list[str]] = {}
+    declared: dict[str, dict[Param, list[str]]] = {}
     for name in method_names():
         with suppress(InvalidInputError):  # a plug-in that does not load says so when it is asked for
             for param in get_method(name).params:
-                declared.setdefault(param, []).append(name)
-    for param, names in reversed(declared.items()):
-        said = f"{', '.join(names)}: {param.help} [default: {param.default!r}]"
-        function = click.option(param.option, f"{PARAM}{param.name}", metavar="VALUE", help=said)(function)
+                declared.setdefault(param.name, {}).setdefault(param, []).append(name)
+    for params in reversed(declared.values()):
+        function = _option(params)(function)
     return function
+
+
+def _option(params: Mapping[Param, Sequence[str]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the one option for settings of one name; each method may have another default."""
+    first = next(iter(params))
+    if all(param.default is False for param in params):
+        return click.option(first.option, f"{PARAM}{first.name}", flag_value="true", default=None, help=first.help)
+    if len(params) == 1:
+        said = f"{', '.join(params[first])}: {first.help} [default: {first.default!r}]"
+    else:
+        defaults = "; ".join(f"{', '.join(names)}: {param.default!r}" for param, names in params.items())
+        help_ = "Where to read; `steer methods` explains." if first.name == "read" else first.help
+        said = f"{help_} [default of {defaults}]"
+    return click.option(first.option, f"{PARAM}{first.name}", metavar="VALUE", help=said)
 
 
 @command(
@@ -65,17 +79,10 @@ def method_options(function: Callable[..., Any]) -> Callable[..., Any]:
     required=True,
     help="0-based: 18, -1, or 6..12; may be repeated.",
 )
-@click.option("--positive", metavar="TEXT", help="The prompt to steer towards.")
-@click.option("--negative", metavar="TEXT", help="The prompt to steer away from; actadd allows ''.")
-@click.option(
-    "--pairs",
-    "path",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help='JSON Lines of {"positive": …, "negative": …}.',
-)
+@given_options
+@click.option("--other", metavar="REF", help="The second model, for methods that compare two.")
 @click.option("--method", default="actadd", show_default=True, metavar="NAME", help="See `steer methods`.")
-@click.option("--site", type=click.Choice(SITES), default=SITES[0], show_default=True, help="Where in the layer.")
+@click.option("--site", type=click.Choice(SITES), help="Where in the layer.  [default: the method's, mostly resid_pre]")
 @method_options
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="For methods that draw at random."
@@ -90,13 +97,12 @@ def compute(  # noqa: PLR0913 - options
     library: Library,
     choice: ModelChoice,
     about: About,
+    given: Given,
     name: str,
     layers: tuple[Layers, ...],
-    positive: str | None,
-    negative: str | None,
-    path: Path | None,
     method: str,
-    site: str,
+    site: str | None,
+    other: str | None,
     batch_size: int,
     seed: int,
     store_dtype: str,
@@ -105,22 +111,23 @@ def compute(  # noqa: PLR0913 - options
     """Compute a steering vector from contrast pairs, and save it.
 
     It becomes the next version of NAME (or namespace/NAME). The method actadd takes one pair, given as --positive and
-    --negative; mean_difference takes any number, from a file.
+    --negative; mean_difference takes any number, from a file. `steer methods` says what each method takes.
     """
     split_name(name)
     chosen = get_method(method)
-    pairs = _pairs(positive, negative, path)
-    chosen.check_pairs(pairs)
+    data = given.items(chosen.data)
     params = _params(chosen, options)
-    chosen.use(params, seed)
+    chosen.check_data(data, chosen.use(params, seed))
+    check_other(chosen, other is not None)
     with library.open() as store, notes(), progress(f"Loading {choice.reference}") as bar:
         model, tokenizer = choice.load(bar)
+        second = replace(choice, reference=other).load(bar)[0] if other else None
         numbers = _layers(model, layers)
         bar.say(f"Computing {name}")
         vector, card = vectorstore.extract.compute(
             model,
             tokenizer,
-            pairs,
+            data,
             layer=numbers,
             method=method,
             site=site,
@@ -128,21 +135,11 @@ def compute(  # noqa: PLR0913 - options
             dtype=store_dtype,
             params=params,
             seed=seed,
+            other=second,
             progress=bar.advance,
         )
         saved = store.save(name, vector, card, **vars(about))
-    return _answer(saved, card)
-
-
-def _pairs(positive: str | None, negative: str | None, path: Path | None) -> tuple[ContrastPair, ...]:
-    if path is not None:
-        if positive is not None or negative is not None:
-            raise InvalidInputError("both a file and prompts are given", "give --pairs, or --positive and --negative")
-        return read_pairs(path)
-    if positive is None or negative is None:
-        missing = "positive" if positive is None else "negative"
-        raise InvalidInputError(f"the {missing} prompt is missing", f"give --{missing} TEXT, or --pairs FILE")
-    return (ContrastPair(positive, negative),)
+    return _answer(saved, card, [*repeats(data), *_notes(card)])
 
 
 def _params(method: AnyMethod, options: Mapping[str, str | None]) -> dict[str, object]:
@@ -171,12 +168,12 @@ def _layers(model: Model, ranges: tuple[Layers, ...]) -> list[int]:
     return numbers
 
 
-def _answer(saved: Saved, card: Card) -> Answer:
+def _answer(saved: Saved, card: Card, said_besides: Sequence[str]) -> Answer:
     version = saved.version
     document = {"created": saved.created, "version": version.to_json(), "card": card.to_json()}
     said = "Saved" if saved.created else "Nothing new: this is exactly"
     parts: list[Part] = [f"{said} {version.reference} ({version.digest[:19]})", directions_table(version)]
-    return Answer(document, parts, _notes(card))
+    return Answer(document, parts, said_besides)
 
 
 def _notes(card: Card) -> list[str]:

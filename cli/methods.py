@@ -7,9 +7,18 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.extract.params import Param
 from vectorstore.extract.protocols import AnyMethod
 from vectorstore.extract.registry import get_method, method_names
+from vectorstore.kinds import KINDS
+from vectorstore.place import SITES
 
 from .answer import Answer, Facts, Part
 from .command import command
+
+_PROTOCOLS = {
+    "activations": "the activations of one place",
+    "moments": "the mean activations of one place; memory does not grow with the data",
+    "places": "the activations of all places",
+    "model": "the model itself",
+}
 
 
 @command("methods", example="steer methods --json")
@@ -30,12 +39,16 @@ def methods() -> Answer:
 
 
 def _facts(method: AnyMethod) -> Part:
-    pairs = "any number of pairs" if method.max_pairs is None else f"at most {method.max_pairs} pair"
+    number = "any number of" if method.max_items is None else f"at most {method.max_items} of"
+    needs = [*(["gradients"] if method.gradients else []), *(["a second model (--other)"] if method.compares else [])]
     return Facts(
         [
             ("", method.summary),
             ("source", method.source),
-            ("takes", pairs if method.data == "pairs" else method.data),
+            ("takes", f"{number} {method.data}: {KINDS[method.data].schema()}"),
+            ("kind", f"a function of {_PROTOCOLS[method.protocol]}"),
+            ("needs", ", ".join(needs)),
+            ("sites", "" if method.sites == SITES else ", ".join(method.sites)),
             ("applies", f"{method.apply.operator} to {method.apply.tokens} tokens"),
             *((param.option, f"{param.help} (default: {param.default!r})") for param in method.params),
         ],
@@ -50,8 +63,11 @@ def _json(method: AnyMethod) -> Json:
         "summary": method.summary,
         "source": method.source,
         "data": method.data,
-        "max_pairs": method.max_pairs,
+        "max_items": method.max_items,
+        "protocol": method.protocol,
         "gradients": method.gradients,
+        "compares": method.compares,
+        "sites": list(method.sites),
         "apply": {"tokens": method.apply.tokens, "operator": method.apply.operator},
         "params": [_param(param) for param in method.params],
     }

@@ -59,6 +59,20 @@ class LabelType(click.ParamType):  # type: ignore[type-arg] # generic from click
         return split(str(value), "label", "topic=weddings")
 
 
+class WordType(click.ParamType):  # type: ignore[type-arg] # generic from click 8.4 on only
+    """`concept=joy`."""
+
+    name = "name=text"
+
+    def convert(self, value: object, _param: click.Parameter | None, _ctx: click.Context | None) -> tuple[str, str]:
+        """Read a name and what it stands for.
+
+        Raises:
+            InvalidInputError: when there is no `=`.
+        """
+        return value if isinstance(value, tuple) else split(str(value), "word", "concept=joy")
+
+
 class PresetType(click.ParamType):  # type: ignore[type-arg] # generic from click 8.4 on only
     """`mild=2` or `strong=0.15r`."""
 

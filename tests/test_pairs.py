@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from vectorstore.canonical import digest
 from vectorstore.errors import InvalidInputError, NotFoundError
-from vectorstore.pairs import ContrastPair, items_bytes, read_pairs
+from vectorstore.items import items_bytes
+from vectorstore.pairs import ContrastPair, read_pairs
 
 WEDDINGS = ContrastPair(" weddings", " ")
 LOVE = ContrastPair("Je l'ai adoré.", "I hated it.\n")
@@ -84,14 +85,17 @@ def test_a_line_separator_inside_a_prompt_does_not_end_the_line(tmp_path: Path):
         (b'{"positive": "a", "positive": "b", "negative": "c"}', "is not valid JSON (key 'positive' occurs twice)"),
         (b'{"positive": "\xff", "negative": "c"}', "is not valid JSON ('utf-8' codec can't decode byte 0xff"),
         (b'{"positive": "\\ud800", "negative": "c"}', "surrogates not allowed"),
-        (b"[" * 100_000, "is not valid JSON (maximum recursion"),
+        (b"[" * 100_000, "is not valid JSON ("),
         (b'["a", "b"]', "is not a contrast pair"),
         (b'"a"', "is not a contrast pair"),
         (b"null", "is not a contrast pair"),
-        (b'{"positive": "a"}', "is not a contrast pair"),
-        (b'{"positive": "a", "negative": "b", "weight": 1}', "is not a contrast pair"),
-        (b'{"positive": "a", "negative": null}', "has a prompt that is not text"),
-        (b'{"positive": ["a"], "negative": "b"}', "has a prompt that is not text"),
+        (b'{"positive": "a"}', "is not a contrast pair (it has no 'negative')"),
+        (
+            b'{"positive": "a", "negative": "b", "weight": 1}',
+            "is not a contrast pair (it has an unknown part 'weight')",
+        ),
+        (b'{"positive": "a", "negative": null}', "is not a contrast pair (its negative is not text)"),
+        (b'{"positive": ["a"], "negative": "b"}', "is not a contrast pair (its positive is not text)"),
         (b'{"positive": "", "negative": "b"}', ": the positive prompt is empty; say what to steer towards"),
     ],
     ids=lambda value: str(value[:32]),

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from vectorstore.canonical import Json, digest, is_digest
 from vectorstore.errors import IntegrityError, InvalidInputError
 from vectorstore.fields import Fields
 from vectorstore.identity import ModelIdentity
-from vectorstore.pairs import items_bytes
+from vectorstore.items import items_bytes
 from vectorstore.place import Place
 from vectorstore.tokens import Tokens
 
+T = TypeVar("T")
 INLINE_ITEMS = 64 * 1024
 DATA_KINDS = ("pairs", "texts", "labelled", "targets", "demonstrations", "file", "versions")
 
@@ -107,6 +108,7 @@ class Card:
         norms: the norm of each direction (largest row for `[t, d]`).
         residual_norms: R at each place: the median norm over the non-sink positions of the neutral text.
         versions: of torch, transformers and vectorstore.
+        figures: what the method measured at a place while it worked, by name: a coherence, a threshold, a loss.
     """
 
     model: ModelIdentity
@@ -117,10 +119,13 @@ class Card:
     norms: Mapping[Place, float]
     residual_norms: Mapping[Place, float]
     versions: Mapping[str, str]
+    figures: Mapping[Place, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Freeze the mappings, sorted by place."""
-        for name in ("norms", "residual_norms"):
+        figures = {place: MappingProxyType(dict(named)) for place, named in self.figures.items() if named}
+        object.__setattr__(self, "figures", figures)
+        for name in ("norms", "residual_norms", "figures"):
             by_place = dict(sorted(getattr(self, name).items(), key=lambda item: item[0].order))
             object.__setattr__(self, name, MappingProxyType(by_place))
         object.__setattr__(self, "versions", MappingProxyType(dict(self.versions)))
@@ -163,6 +168,7 @@ class Card:
             "norms": {str(place): norm for place, norm in self.norms.items()},
             "residual_norms": {str(place): norm for place, norm in self.residual_norms.items()},
             "versions": dict(self.versions),
+            **({"figures": {str(place): dict(named) for place, named in self.figures.items()}} if self.figures else {}),
         }
 
     @classmethod
@@ -182,11 +188,14 @@ class Card:
             norms=_by_place(fields.mapping("norms", float)),
             residual_norms=_by_place(fields.mapping("residual_norms", float)),
             versions=fields.mapping("versions", str),
+            figures=_figures(fields),
         )
         if fields.sequence("sites", str) != card.sites or fields.sequence("layers", int) != card.layers:
             raise IntegrityError("the card's sites and layers differ from its norms", "get the file again")
         if not set(card.residual_norms) <= set(card.norms) or min((0, *card.residual_norms.values())) < 0:
             raise IntegrityError("the card has a residual norm of no direction, or below 0", "get the file again")
+        if not set(card.figures) <= set(card.norms):
+            raise IntegrityError("the card has figures of no direction", "get the file again")
         return card
 
 
@@ -220,7 +229,14 @@ def _apply(fields: Fields) -> Apply:
     return Apply(tokens, fields.text("operator"))  # type: ignore[arg-type]
 
 
-def _by_place(values: Mapping[str, float]) -> dict[Place, float]:
+def _figures(fields: Fields) -> dict[Place, Mapping[str, float]]:
+    if fields.maybe("figures", dict) is None:
+        return {}
+    named = fields.child("figures")
+    return _by_place({name: named.mapping(name, float) for name in fields.mapping("figures", dict)})
+
+
+def _by_place(values: Mapping[str, T]) -> dict[Place, T]:
     try:
         return {Place.parse(text): value for text, value in values.items()}
     except InvalidInputError as error:

@@ -168,9 +168,9 @@ def test_a_model_in_train_mode_gives_the_same_vector_and_is_put_back():
         ({"layer": 3}, "layer 3 is out of range"),
         ({"layer": [0, -4]}, "layer -4 is out of range"),
         ({"layer": []}, "no layer is given"),
-        ({"pairs": []}, "there are no contrast pairs"),
+        ({"data": []}, "there are no contrast pairs"),
         ({"params": {"reed": "all"}}, "no parameter 'reed'.*did you mean read"),
-        ({"params": {"read": "first"}}, "read is 'first'.*mean_content or last_content"),
+        ({"params": {"read": "first"}}, "read is 'first'.*mean_content or last_content or"),
         ({"params": {"read": 3}}, "read is 3"),
         ({"dtype": "int8"}, "no dtype 'int8'.*bfloat16"),
         ({"batch_size": 0}, "a batch size of 0"),
@@ -180,7 +180,7 @@ def test_a_model_in_train_mode_gives_the_same_vector_and_is_put_back():
 )
 def test_bad_input_is_refused_before_the_model_runs(changes: dict[str, Any], message: str):
     model = tiny_model()
-    settings: dict[str, Any] = {"pairs": PAIRS, "layer": 1, **MEAN} | changes
+    settings: dict[str, Any] = {"data": PAIRS, "layer": 1, **MEAN} | changes
     with counted_layers(model) as ran, pytest.raises(InvalidInputError, match=message):
         compute(model, tiny_tokenizer(), **settings)
     assert ran == []

@@ -17,6 +17,7 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.extract import compute
 from vectorstore.extract.methods import BUILT_IN
 from vectorstore.extract.params import Param
+from vectorstore.extract.prompts import CHAT
 from vectorstore.extract.protocols import ActivationMethod
 from vectorstore.extract.registry import get_method, method_names
 from vectorstore.pairs import ContrastPair
@@ -121,7 +122,7 @@ def test_another_distributions_methods_are_found():
         "missing",
         "tiny_lat",
     )
-    assert get_method("tiny_lat").params == (Param("norm", 1.0, "Norm of the direction."),)
+    assert get_method("tiny_lat").params == (Param("norm", 1.0, "Norm of the direction."), CHAT)
 
 
 @pytest.mark.usefixtures("_installed")

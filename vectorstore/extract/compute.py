@@ -1,41 +1,38 @@
-"""Compute a steering vector from contrast pairs, with the card that says how."""
+"""Compute steering vectors from data, with cards that say how."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from operator import index
+from typing import NamedTuple
 
-import ml_dtypes
-import numpy as np
 import torch
 import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import vectorstore
-from vectorstore.canonical import canonical_bytes
-from vectorstore.card import Card, Data, ReadPositions
+from vectorstore.canonical import Json
+from vectorstore.card import Card, Data
 from vectorstore.codec import check_card
 from vectorstore.errors import InvalidInputError
-from vectorstore.extract.positions import ReadPosition
-from vectorstore.extract.prompts import Prompt
-from vectorstore.extract.protocols import AnyMethod, ModelMethod, Progress, Request
-from vectorstore.extract.reading import prepare, read
+from vectorstore.extract.finish import DTYPES, vector_of
+from vectorstore.extract.other import check_other, told_of_other
+from vectorstore.extract.protocols import AnyMethod, Direction, Progress, Request
 from vectorstore.extract.registry import get_method
 from vectorstore.extract.residual import residual_norms
+from vectorstore.extract.run import Job, Result, run
 from vectorstore.hooks.record import evaluating
+from vectorstore.identity import ModelIdentity
+from vectorstore.items import Item
 from vectorstore.models.identity import identify
 from vectorstore.models.layers import resolve_layer, site_widths
 from vectorstore.models.tokenizer import require_bos
-from vectorstore.pairs import ContrastPair
 from vectorstore.place import SITES, Place
-from vectorstore.vector import Array, SteeringVector
+from vectorstore.vector import SteeringVector
 
-DTYPES: Mapping[str, np.dtype[np.generic]] = {
-    "float32": np.dtype(np.float32),
-    "bfloat16": np.dtype(ml_dtypes.bfloat16),
-    "float16": np.dtype(np.float16),
-}
-READ_TOKENS = 16 * 1024
+Computed = tuple[SteeringVector, Card]
 SEEDS = 2**63
 """As many as the card can hold."""
 
@@ -43,18 +40,19 @@ SEEDS = 2**63
 def compute(  # noqa: PLR0913 - three things to compute from, and settings by keyword with defaults
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    pairs: Sequence[ContrastPair],
+    data: Sequence[Item],
     *,
     layer: int | Sequence[int],
     method: str = "actadd",
-    site: str = "resid_pre",
+    site: str | None = None,
     batch_size: int = 8,
     dtype: str = "float32",
     params: Mapping[str, object] | None = None,
     seed: int = 0,
+    other: PreTrainedModel | None = None,
     progress: Progress | None = None,
-) -> tuple[SteeringVector, Card]:
-    """Return the steering vector of `pairs`, and its card.
+) -> Computed:
+    """Return the steering vector of `data`, and its card.
 
     Only the layers up to the highest one asked for run, once per batch for all of them. Differences are taken in
     float32 at least, whatever the model's dtype.
@@ -62,40 +60,111 @@ def compute(  # noqa: PLR0913 - three things to compute from, and settings by ke
     Args:
         model: a causal language model; it is left exactly as it was.
         tokenizer: its tokenizer; a plain call puts BOS first, unless it has none at all (`load_model` sees to that).
-        pairs: what to steer towards and away from.
+        data: what to steer towards and away from: contrast pairs, or the kind that the method takes.
         layer: one 0-based decoder layer or several; negatives count from the end.
         method: the name of an extraction method.
-        site: where in the layer: `resid_pre`, `resid_post`, `attn_out`, `mlp_out` or `head_out`.
+        site: where in the layer: `resid_pre`, `resid_post`, `attn_out`, `mlp_out` or `head_out`; the method's own where
+            it is left out.
         batch_size: texts in one forward pass; `actadd` reads its two texts one at a time.
         dtype: of the directions: `float32`, `bfloat16` or `float16`.
-        params: the method's own settings, such as `{"read": "last_content"}`.
+        params: the method's own settings, such as `{"read": "last_content"}`, and `{"chat": True}`.
         seed: for methods that draw at random.
+        other: the second model, for methods that compare two.
         progress: called with the number of texts that are done, and of all.
 
     Raises:
-        InvalidInputError: for an unknown method, param, site or dtype, a layer out of range, pairs the method cannot
+        InvalidInputError: for an unknown method, param, site or dtype, a layer out of range, data the method cannot
             use, a tokenizer that does not put its BOS first or has more tokens than the model, a text longer than the
             model's context, activations that are NaN, or a direction that is zero.
+        MisfitError: for a second model of another shape or vocabulary.
     """
-    chosen = get_method(method)
+    (computed,) = compute_many(
+        model,
+        tokenizer,
+        data,
+        layer=layer,
+        methods=[(method, params or {})],
+        site=site,
+        batch_size=batch_size,
+        dtype=dtype,
+        seed=seed,
+        other=other,
+        progress=progress,
+    )
+    return computed
+
+
+def compute_many(  # noqa: PLR0913 - as above
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    data: Sequence[Item],
+    *,
+    layer: int | Sequence[int],
+    methods: Sequence[str | tuple[str, Mapping[str, object]]],
+    site: str | None = None,
+    batch_size: int = 8,
+    dtype: str = "float32",
+    seed: int = 0,
+    other: PreTrainedModel | None = None,
+    progress: Progress | None = None,
+) -> tuple[Computed, ...]:
+    """Return what `compute` returns for each of several methods; those that read alike share one pass of the model.
+
+    `methods` are names, or names with params, of methods that all take this kind of data; all the rest is as for
+    `compute`.
+
+    Raises:
+        InvalidInputError: as for `compute`.
+        MisfitError: as for `compute`.
+    """
     _check_settings(dtype, batch_size, seed)
-    use = chosen.use(params or {}, seed)
-    pairs = tuple(pairs)
-    chosen.check_pairs(pairs)
+    data = tuple(data)
+    named = [(name, {}) if isinstance(name, str) else name for name in methods]
+    uses = [(get_method(name), get_method(name).use(params, seed)) for name, params in named]
+    for method, use in uses:
+        method.check_data(data, use)
+        check_other(method, other is not None)
     require_bos(tokenizer)
-    request = Request(_places(model, site, layer), use, batch_size, progress)
-    vector, positions = _run(chosen, model, tokenizer, pairs, request)
-    _check_directions(vector)
-    vector = _cast(vector, dtype)
+    identity = identify(model, tokenizer)
+    if other is not None:
+        told = told_of_other(identity, identify(other, tokenizer))
+        uses = [(method, replace(use, params={**use.params, **told})) for method, use in uses]
+    jobs = [
+        Job(method, Request(_places(model, site or method.sites[0], layer, method), use, batch_size, progress, other))
+        for method, use in uses
+    ]
+    with ExitStack() as stack:
+        if other is not None:
+            stack.enter_context(evaluating(other))
+        results = run(model, tokenizer, data, jobs)
+    common = _Common(model, tokenizer, identity, tuple(item.to_json() for item in data))
+    return tuple(_computed(common, job, result, dtype) for job, result in zip(jobs, results, strict=True))
+
+
+class _Common(NamedTuple):
+    """What the cards of one computation have in common."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    identity: ModelIdentity
+    items: tuple[Json, ...]
+
+
+def _computed(common: _Common, job: Job, result: Result, dtype: str) -> Computed:
+    """Return the vector and its card, with everything about them checked."""
+    directions, positions = result
+    found = {place: each if isinstance(each, Direction) else Direction(each) for place, each in directions.items()}
+    vector = vector_of(found, job, dtype)
     card = Card(
-        model=identify(model, tokenizer),
-        method=use,
-        data=Data.of(chosen.data, tuple(pair.to_json() for pair in pairs)),
+        model=common.identity,
+        method=job.request.use,
+        data=Data.of(job.method.data, common.items),
         read=positions,
-        apply=chosen.apply,
+        apply=job.method.apply,
         norms=vector.norms,
-        residual_norms=residual_norms(model, tokenizer, vector.places),
+        residual_norms=residual_norms(common.model, common.tokenizer, vector.places),
         versions=_versions(),
+        figures={place: each.figures for place, each in found.items()},
     )
     check_card(vector, card)
     return vector, card
@@ -110,9 +179,11 @@ def _check_settings(dtype: str, batch_size: int, seed: int) -> None:
         raise InvalidInputError(f"a seed of {seed}", f"give 0 to {SEEDS - 1}")
 
 
-def _places(model: PreTrainedModel, site: str, layer: int | Sequence[int]) -> tuple[Place, ...]:
+def _places(model: PreTrainedModel, site: str, layer: int | Sequence[int], method: AnyMethod) -> tuple[Place, ...]:
     if site not in SITES:
         raise InvalidInputError(f"no site '{site}'", f"choose {', '.join(SITES)}")
+    if site not in method.sites:
+        raise InvalidInputError(f"{method.name} does not work at {site}", f"choose {', '.join(method.sites)}")
     if site not in site_widths(model):
         raise InvalidInputError(
             f"a {type(model).__name__} has no site {site}", f"choose {', '.join(site_widths(model))}"
@@ -122,59 +193,6 @@ def _places(model: PreTrainedModel, site: str, layer: int | Sequence[int]) -> tu
     if not places:
         raise InvalidInputError("no layer is given", "give at least one layer")
     return places
-
-
-def _run(
-    method: AnyMethod,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    pairs: Sequence[ContrastPair],
-    request: Request,
-) -> tuple[SteeringVector, ReadPositions]:
-    if isinstance(method, ModelMethod):
-        with evaluating(model), torch.set_grad_enabled(method.gradients):
-            vector = method.run(model, tokenizer, pairs, request)
-        return vector, ReadPositions(method.read_position(request.use).name if method.reads else "none")
-    position = method.read_position(request.use)
-    prompts = prepare(model, tokenizer, pairs, position, request)
-    activations = read(model, prompts, position, request)
-    directions = {place: method.direction(*sides, request.use) for place, sides in activations.items()}
-    return SteeringVector(directions), ReadPositions(position.name, _read_tokens(tokenizer, prompts, position))
-
-
-def _read_tokens(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], position: ReadPosition
-) -> tuple[tuple[str, ...], ...]:
-    """Return the tokens that were read of each prompt; nothing where they would take more than 16 KiB in the card."""
-    tokens = tuple(
-        tuple(tokenizer.convert_ids_to_tokens([prompt.ids[at] for at in prompt.read_at(position)]))
-        for prompt in prompts
-    )
-    return tokens if len(canonical_bytes(tokens)) <= READ_TOKENS else ()
-
-
-def _check_directions(vector: SteeringVector) -> None:
-    for place, norm in vector.norms.items():
-        if norm == 0:
-            raise InvalidInputError(
-                f"the direction at {place} is zero: what was read of both sides is the same there",
-                "choose prompts that differ, or another layer",
-            )
-
-
-def _cast(vector: SteeringVector, dtype: str) -> SteeringVector:
-    def cast(array: Array) -> Array:
-        with np.errstate(over="ignore"):
-            return array.astype(DTYPES[dtype])
-
-    result = SteeringVector(
-        {place: cast(direction) for place, direction in vector.directions.items()},
-        {place: cast(reference) for place, reference in vector.references.items()},
-    )
-    for place, array in (*result.directions.items(), *result.references.items()):
-        if not np.isfinite(array).all():
-            raise InvalidInputError(f"the direction at {place} has values that {dtype} cannot hold", "use float32")
-    return result
 
 
 def _versions() -> dict[str, str]:

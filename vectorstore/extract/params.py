@@ -20,12 +20,14 @@ class Param:
         default: the value where none is given; its type is the setting's type.
         help: one line.
         choices: the only values allowed; empty where any of the type will do.
+        quiet: whether the record of a use leaves it out where it has its default.
     """
 
     name: str
     default: Value
     help: str
     choices: tuple[Value, ...] = ()
+    quiet: bool = False
 
     @property
     def option(self) -> str:
@@ -51,7 +53,7 @@ class Param:
 
 
 def fill(params: Sequence[Param], given: Mapping[str, object], what: str) -> dict[str, Value]:
-    """Return a value for every one of `params`: the one that is given, or the default.
+    """Return a value for every one of `params`: the one that is given, or the default (which quiet ones leave out).
 
     Raises:
         InvalidInputError: for a name that `what` does not have, or a value that does not suit.
@@ -64,4 +66,5 @@ def fill(params: Sequence[Param], given: Mapping[str, object], what: str) -> dic
             raise InvalidInputError(
                 f"{what} has no parameter '{name}'", f"did you mean {near[0]}? {known}" if near else known
             )
-    return {param.name: param.check(given.get(param.name, param.default)) for param in params}
+    values = {param: param.check(given.get(param.name, param.default)) for param in params}
+    return {param.name: value for param, value in values.items() if not (param.quiet and value == param.default)}

@@ -1,22 +1,23 @@
-"""The two kinds of extraction method, and what each declares about itself.
+"""The kinds of extraction method. All but the last are pure: activations in, directions out; `compute` reads for them.
 
-An `ActivationMethod` is pure: activations of the positive and the negative prompts in, one direction out. It never sees
-the model; `compute` reads the activations for it, place by place. A `ModelMethod` gets the model itself, for what the
-first kind cannot say: gradients, or a choice among places such as attention heads.
+- `ActivationMethod`: all rows of one place -> its direction.
+- `MomentMethod`: mean and count of the rows of one place -> its direction; memory does not grow with the data.
+- `PlacesMethod`: all rows of all places -> directions at the places it chooses.
+- `ModelMethod`: the model itself: gradients, training, a second model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from vectorstore.card import Apply, MethodUse
+from vectorstore.card import MethodUse
 from vectorstore.errors import InvalidInputError
-from vectorstore.extract.params import Param, fill
-from vectorstore.extract.positions import ReadPosition
-from vectorstore.pairs import ContrastPair
+from vectorstore.extract.method import Method
+from vectorstore.extract.moments import Moments
 from vectorstore.place import Place
 from vectorstore.vector import Array, SteeringVector
 
@@ -33,119 +34,111 @@ class Request:
         use: the method with all its params, and the seed for whatever it draws.
         batch_size: texts in one forward pass.
         progress: told after each batch; None where nobody watches.
+        other: the second model, of a method that compares two; it reads with the first one's tokenizer.
     """
 
     places: tuple[Place, ...]
     use: MethodUse
     batch_size: int = 8
     progress: Progress | None = None
+    other: PreTrainedModel | None = None
 
 
-Direction = Callable[[Array, Array, MethodUse], Array]
-"""(positive, negative, use) -> direction `[d]`, or `[t, d]` from a read position by token.
+@dataclass(frozen=True)
+class Direction:
+    """A direction, with what else a method has to say of its place.
 
-Both activations are float32, row i from pair i: `[pairs, d]`, or `[pairs, t, d]` from a read position by token.
-`use.params` has a value for every declared param; `use.seed` is for whatever is drawn.
-"""
+    Attributes:
+        direction: `[d]`, or `[t, d]`.
+        reference: a base point `[d]`, for operators that need one.
+        figures: what was measured, by name: kept in the card.
+    """
 
-Run = Callable[[PreTrainedModel, PreTrainedTokenizerBase, Sequence[ContrastPair], Request], SteeringVector]
-"""(model, tokenizer, data, request) -> vector with directions at some or all of `request.places`.
+    direction: Array
+    reference: Array | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
 
-The model is in eval mode; whatever hooks the method puts on it, it takes off again. `reading.prepare` and
-`reading.read` read activations for it.
-"""
+
+@dataclass(frozen=True)
+class Sides:
+    """The activations at one place, float32, a row per text, in the order of the data.
+
+    Of pairs, row i of both sides is of pair i. Of texts and labelled texts the sides may differ in number.
+
+    Attributes:
+        positive, negative: `[n, d]`, or `[n, t, d]` from a read position by token.
+        positive_groups, negative_groups: a number per row; rows whose items share a prompt have the same. Split data
+            by it, so that one question's answers are not on both sides of the split.
+        heads: how many heads a row consists of, one after another, at `head_out`; 1 elsewhere.
+    """
+
+    positive: Array
+    negative: Array
+    positive_groups: Array
+    negative_groups: Array
+    heads: int = 1
+
+
+Found = Array | Direction
+Directions = Mapping[Place, Found]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
-    """What every extraction method declares: enough to check its input, offer its options and list it.
-
-    Attributes:
-        name: as in `method="actadd"`; for an entry point, its name.
-        version: changes whenever the same input gives another direction.
-        summary: one line.
-        source: paper and section, or file, that it follows.
-        apply: the default way to use its vectors.
-        data: the kind of data it takes, as in the card.
-        reads: the read positions it can take, the default first; several make a param `read`.
-        own_params: its settings besides those of its read positions.
-        gradients: whether it needs autograd.
-        max_pairs: the most pairs it takes, or None for any number.
-        empty_negative: whether a negative prompt may be empty.
-    """
-
-    name: str
-    version: str
-    summary: str
-    source: str
-    apply: Apply
-    data: str = "pairs"
-    reads: tuple[ReadPosition, ...] = ()
-    own_params: tuple[Param, ...] = ()
-    gradients: bool = False
-    max_pairs: int | None = None
-    empty_negative: bool = False
-
-    @property
-    def params(self) -> tuple[Param, ...]:
-        """All its settings: `read` where there is a choice, those of its read positions, and its own."""
-        names = tuple(position.name for position in self.reads)
-        summaries = "; ".join(f"{position.name}: {position.summary}" for position in self.reads)
-        read = (Param("read", names[0], f"Where to read: {summaries}.", names),) if len(names) > 1 else ()
-        of_reads = dict.fromkeys(param for position in self.reads for param in position.params)
-        return (*read, *of_reads, *self.own_params)
-
-    def use(self, given: Mapping[str, object], seed: int) -> MethodUse:
-        """Return the record of one use, with a value for every param.
-
-        Raises:
-            InvalidInputError: for an unknown param, or a value that does not suit.
-        """
-        return MethodUse(self.name, self.version, fill(self.params, given, self.name), seed)
-
-    def read_position(self, use: MethodUse) -> ReadPosition:
-        """Return where `use` reads, for a method that declares read positions."""
-        name = use.params.get("read", self.reads[0].name)
-        return next(position for position in self.reads if position.name == name)
-
-    def check_pairs(self, pairs: Sequence[ContrastPair]) -> None:
-        """Check the data before any work.
-
-        Raises:
-            InvalidInputError: for no pairs, too many, or an empty negative where the method needs both prompts.
-        """
-        if not pairs:
-            raise InvalidInputError("there are no contrast pairs", "give at least one positive and negative prompt")
-        if self.max_pairs is not None and len(pairs) > self.max_pairs:
-            raise InvalidInputError(
-                f"{self.name} takes {self.max_pairs} contrast pair, and there are {len(pairs)}",
-                "compute a vector from each and compose them with +, or use mean_difference",
-            )
-        empty = next((number for number, pair in enumerate(pairs, 1) if not pair.negative), None)
-        if empty is not None and not self.empty_negative:
-            raise InvalidInputError(
-                f"the negative prompt of pair {empty} is empty, and {self.name} reads both",
-                "say what to steer away from, or use actadd, which pads an empty prompt",
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ActivationMethod(Method):
-    """A pure function of activations.
-
-    Attributes:
-        direction: called once for each place.
-
-    Raises:
-        InvalidInputError: when it declares no read position.
-    """
-
-    direction: Direction
+class _Pure(Method):
+    """A pure function of activations."""
 
     def __post_init__(self) -> None:
         """Refuse a method that does not say where to read."""
+        super().__post_init__()
         if not self.reads:
             raise InvalidInputError(f"{self.name} declares no read position", "give it reads=(MEAN_CONTENT,)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationMethod(_Pure):
+    """A pure function of all rows of one place.
+
+    Attributes:
+        direction: (positive, negative, use) -> direction `[d]`, or `[t, d]` from a read position by token; called once
+            for each place. Both are as in `Sides`. `use.params` has a value for every declared param; `use.seed` is
+            for whatever is drawn.
+    """
+
+    protocol: ClassVar[str] = "activations"
+    direction: Callable[[Array, Array, MethodUse], Found]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MomentMethod(_Pure):
+    """A pure function of the moments of one place's rows, which are not kept.
+
+    Attributes:
+        direction: (moments of positive, of negative, use) -> direction `[d]`; called once for each place. The negative
+            ones have count 0 where the method is `one_sided`.
+        scatter: whether it needs covariances.
+    """
+
+    protocol: ClassVar[str] = "moments"
+    direction: Callable[[Moments, Moments, MethodUse], Found]
+    scatter: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse read positions by token, whose rows have no one mean."""
+        super().__post_init__()
+        if any(position.by_token for position in self.reads):
+            raise InvalidInputError(f"{self.name} reads by token, which has no moments", "make it an ActivationMethod")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacesMethod(_Pure):
+    """A pure function of all rows of all places; it may choose among them.
+
+    Attributes:
+        directions: (sides by place, use) -> directions at some or all of these places; called once.
+    """
+
+    protocol: ClassVar[str] = "places"
+    directions: Callable[[Mapping[Place, Sides], MethodUse], Directions]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,10 +146,17 @@ class ModelMethod(Method):
     """A function of the model itself.
 
     Attributes:
-        run: called once for all places.
+        run: (model, tokenizer, data, request) -> directions at some or all of `request.places`; called once. The model
+            is in eval mode; whatever the method puts on it or changes of it, it puts back. `reading.prepare`,
+            `reading.batches` and `prompts.encode_items` read activations and texts for it.
     """
 
-    run: Run
+    protocol: ClassVar[str] = "model"
+    run: Callable[
+        [PreTrainedModel, PreTrainedTokenizerBase, Sequence[Any], Request], SteeringVector | Mapping[Place, Any]
+    ]
 
 
-AnyMethod = ActivationMethod | ModelMethod
+PureMethod = ActivationMethod | MomentMethod | PlacesMethod
+AnyMethod = PureMethod | ModelMethod
+METHODS = (ActivationMethod, MomentMethod, PlacesMethod, ModelMethod)

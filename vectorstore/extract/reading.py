@@ -1,8 +1,14 @@
-"""Reading: batches of prompts through the model, and activations at the read position out."""
+"""Reading: batches of texts through the model, and activations at the read position out.
+
+Texts of about one length go together. Padding is masked, on the right, and never read, so that what is read of a text
+does not depend, but for rounding, on what it shares a batch with. The forward pass stops after the highest place.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -10,74 +16,120 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vectorstore.errors import InvalidInputError
-from vectorstore.extract.positions import ReadPosition
-from vectorstore.extract.prompts import Prompt, check_prompts, encode_pairs, pad_with_token
+from vectorstore.extract.finite import check_finite
+from vectorstore.extract.positions import PAD_TOKEN, ReadPosition
+from vectorstore.extract.prompts import Prompt, check_prompts, encode_items, pad_with_token
 from vectorstore.extract.protocols import Request
+from vectorstore.extract.residual import SINK_FACTOR, residual_norms, residual_place
 from vectorstore.hooks.record import record
-from vectorstore.pairs import ContrastPair
+from vectorstore.items import Item
 from vectorstore.place import Place
 from vectorstore.vector import Array
 
-Activations = Mapping[Place, tuple[Array, Array]]
-"""By place: those of the positive and of the negative prompts, float32, `[pairs, d]` or `[pairs, t, d]`."""
+
+@dataclass(frozen=True)
+class Reading:
+    """What is to be read, and where.
+
+    Attributes:
+        prompts: every text of the data, in order.
+        columns: the positions that are read of each.
+        position: the rule they follow.
+        request: the places, the batch size, and who is told of progress.
+        limits: by place, the norm of the residual stream from which on a token is an attention sink; empty where
+            sinks are read too.
+    """
+
+    prompts: tuple[Prompt, ...]
+    columns: tuple[range, ...]
+    position: ReadPosition
+    request: Request
+    limits: Mapping[Place, float]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some of the texts.
+
+    Attributes:
+        indices: which of the reading's prompts they are.
+        rows: what was read of each, by place: float32 `[texts, d]`, or `[texts, t, d]` from a position by token.
+    """
+
+    indices: list[int]
+    rows: dict[Place, Array]
 
 
 def prepare(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    pairs: Sequence[ContrastPair],
+    data: Sequence[Item],
     position: ReadPosition,
     request: Request,
-) -> tuple[Prompt, ...]:
-    """Return the prompts of `pairs` as they go through the model: positive, negative, and so on.
+) -> Reading:
+    """Return how the texts of `data` are to be read.
 
     Raises:
-        InvalidInputError: for a prompt without tokens, longer than the model's context, or of another's tokenizer.
+        InvalidInputError: for a text without tokens, longer than the model's context, or of another's tokenizer.
     """
-    prompts = encode_pairs(tokenizer, pairs)
+    params = request.use.params
+    prompts = encode_items(tokenizer, data, params)
     if position.by_token:
-        prompts = pad_with_token(tokenizer, prompts, request.use.params["pad_token"])
-    check_prompts(model, prompts, position)
-    return prompts
+        prompts = pad_with_token(tokenizer, prompts, params[PAD_TOKEN.name])
+    check_prompts(model, prompts, position, params)
+    columns = tuple(prompt.read_at(position, params) for prompt in prompts)
+    limits: dict[Place, float] = {}
+    if position.without_sinks:
+        sources = {place: residual_place(place) for place in request.places}
+        norms = residual_norms(model, tokenizer, tuple(sources.values()))
+        limits = {place: SINK_FACTOR * norms[source] for place, source in sources.items()}
+    return Reading(prompts, columns, position, request, limits)
 
 
-def read(model: PreTrainedModel, prompts: Sequence[Prompt], position: ReadPosition, request: Request) -> Activations:
-    """Return the activations of `prompts`; one forward pass per batch serves all places and stops after the highest.
+def batches(model: PreTrainedModel, reading: Reading) -> Iterator[Batch]:
+    """Yield what is read of all texts, batch by batch, the shortest first; the same batches for any model.
 
     Raises:
-        InvalidInputError: when an activation is NaN or infinite.
+        InvalidInputError: when an activation is NaN or infinite, or a text has nothing but attention sinks.
     """
-    rows: dict[Place, list[Array]] = {place: [np.empty(0)] * len(prompts) for place in request.places}
-    done = 0
-    for batch in _batches(prompts, position, request.batch_size):
-        for place, values in _read_batch(model, [prompts[index] for index in batch], position, request.places).items():
-            for index, value in zip(batch, values, strict=True):
-                rows[place][index] = value
-        done += len(batch)
-        if request.progress:
-            request.progress(done, len(prompts))
-    if position.by_token:
-        _share_prefixes(prompts, rows)
-    stacked = {place: np.stack(values) for place, values in rows.items()}  # (2 * pairs, …)
-    _check_finite(model, stacked)
-    return {place: (values[0::2], values[1::2]) for place, values in stacked.items()}
+    done, progress = 0, reading.request.progress
+    for indices in _buckets(reading):
+        rows = _read_batch(model, reading, indices)
+        for place, values in rows.items():
+            check_finite(values, place, model)
+        yield Batch(indices, rows)
+        done += len(indices)
+        if progress:
+            progress(done, len(reading.prompts))
 
 
-def _batches(prompts: Sequence[Prompt], position: ReadPosition, size: int) -> Iterator[list[int]]:
-    """Yield indices of prompts that go together: near in length; or each alone where it is read token by token."""
-    size = 1 if position.by_token else size
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index].ids))
+def read(model: PreTrainedModel, reading: Reading) -> dict[Place, Array]:
+    """Return what is read of all texts, in their order, by place: `[texts, d]`, or `[texts, t, d]`."""
+    rows: dict[Place, Array] = {}
+    for batch in batches(model, reading):
+        for place, values in batch.rows.items():
+            if place not in rows:
+                rows[place] = np.empty((len(reading.prompts), *values.shape[1:]), values.dtype)
+            rows[place][batch.indices] = values
+    if reading.position.by_token:
+        _share_prefixes(reading.prompts, rows)
+    return rows
+
+
+def _buckets(reading: Reading) -> Iterator[list[int]]:
+    """Yield indices of texts that go together: near in length; or each alone where it is read token by token."""
+    size = 1 if reading.position.by_token else reading.request.batch_size
+    order = sorted(range(len(reading.prompts)), key=lambda index: len(reading.prompts[index].ids))
     for start in range(0, len(order), size):
         yield order[start : start + size]
 
 
-def _read_batch(
-    model: PreTrainedModel, prompts: Sequence[Prompt], position: ReadPosition, places: Sequence[Place]
-) -> dict[Place, Array]:
-    inputs = _padded(prompts, model.device)
-    reduce = _rows(prompts, position) if position.by_token else _means(prompts, position)
-    recorded = record(model, inputs, places)
-    return {place: reduce(_widened(hidden)).cpu().numpy() for place, hidden in recorded.items()}
+def _read_batch(model: PreTrainedModel, reading: Reading, indices: Sequence[int]) -> dict[Place, Array]:
+    prompts = [reading.prompts[index] for index in indices]
+    places = reading.request.places
+    recorded = record(model, _padded(prompts, model.device), (*places, *map(residual_place, reading.limits)))
+    reduce = _rows(reading, indices) if reading.position.by_token else _means(reading, indices, recorded)
+    return {place: reduce(place, _widened(recorded[place])).cpu().numpy() for place in places}
 
 
 def _padded(prompts: Sequence[Prompt], device: torch.device) -> dict[str, Tensor]:
@@ -88,50 +140,52 @@ def _padded(prompts: Sequence[Prompt], device: torch.device) -> dict[str, Tensor
     return {"input_ids": torch.tensor(ids, device=device), "attention_mask": mask.long().to(device)}
 
 
-def _rows(prompts: Sequence[Prompt], position: ReadPosition) -> Callable[[Tensor], Tensor]:
-    columns = list(prompts[0].read_at(position))
-    return lambda hidden: hidden[:, columns]  # (batch, t, width)
+_Reduce = Callable[[Place, Tensor], Tensor]
 
 
-def _means(prompts: Sequence[Prompt], position: ReadPosition) -> Callable[[Tensor], Tensor]:
-    wanted = torch.zeros(len(prompts), max(len(prompt.ids) for prompt in prompts), 1, dtype=torch.bool)
-    for row, prompt in enumerate(prompts):
-        wanted[row, list(prompt.read_at(position))] = True
+def _rows(reading: Reading, indices: Sequence[int]) -> _Reduce:
+    columns = list(reading.columns[indices[0]])
+    return lambda _place, hidden: hidden[:, columns]  # (batch, t, width)
 
-    def mean(hidden: Tensor) -> Tensor:
+
+def _means(reading: Reading, indices: Sequence[int], recorded: Mapping[Place, Tensor]) -> _Reduce:
+    longest = max(len(reading.prompts[index].ids) for index in indices)
+    wanted = torch.zeros(len(indices), longest, dtype=torch.bool)
+    for row, index in enumerate(indices):
+        wanted[row, list(reading.columns[index])] = True
+
+    def mean(place: Place, hidden: Tensor) -> Tensor:
         mask = wanted.to(hidden.device)
+        if place in reading.limits:
+            norms = torch.linalg.vector_norm(_widened(recorded[residual_place(place)]), dim=-1)  # (batch, tokens)
+            mask = mask & (norms <= reading.limits[place])
+            _check_any(mask, [reading.prompts[index] for index in indices], place)
+        mask = mask[..., None]  # (batch, tokens, 1)
         return torch.where(mask, hidden, 0).sum(dim=1) / mask.sum(dim=1)  # (batch, width)
 
     return mean
 
 
-def _share_prefixes(prompts: Sequence[Prompt], rows: Mapping[Place, list[Array]]) -> None:
-    """Give the tokens that a pair's prompts begin with in common the same activations, bit for bit.
+def _check_any(mask: Tensor, prompts: Sequence[Prompt], place: Place) -> None:
+    for prompt, some in zip(prompts, mask.any(dim=1).tolist(), strict=True):
+        if not some:
+            raise InvalidInputError(
+                f"{prompt.what} has nothing but attention sinks at {place}", "write a longer one, or read elsewhere"
+            )
+
+
+def _share_prefixes(prompts: Sequence[Prompt], rows: Mapping[Place, Array]) -> None:
+    """Give the tokens that an item's two texts begin with in common the same activations, bit for bit.
 
     Attention is causal, so they differ by rounding alone: in a mixture of experts, by what else an expert was given.
     """
-    for index in range(0, len(prompts), 2):
-        positive, negative = prompts[index], prompts[index + 1]
-        differ = (at for at, ids in enumerate(zip(positive.ids, negative.ids, strict=True)) if ids[0] != ids[1])
-        common = next(differ, len(positive.ids))
-        for values in rows.values():
-            values[index + 1][:common] = values[index][:common]
+    for index, (one, other) in enumerate(pairwise(prompts)):
+        if one.item == other.item:
+            differ = (at for at, ids in enumerate(zip(one.ids, other.ids, strict=True)) if ids[0] != ids[1])
+            common = next(differ, len(one.ids))
+            for values in rows.values():
+                values[index + 1, :common] = values[index, :common]
 
 
 def _widened(hidden: Tensor) -> Tensor:
     return hidden.to(torch.promote_types(hidden.dtype, torch.float32))
-
-
-def _check_finite(model: PreTrainedModel, activations: Mapping[Place, Array]) -> None:
-    for place, values in activations.items():
-        if not np.isfinite(values).all():
-            raise InvalidInputError(*not_finite(place, model))
-
-
-def not_finite(place: Place, model: PreTrainedModel) -> tuple[str, str]:
-    """Return the problem of activations that are NaN or infinite, and what to do about it."""
-    dtype = str(model.dtype).removeprefix("torch.")
-    return (
-        f"the activations at {place} are NaN or infinite in {dtype}",
-        "load the model with --dtype float32 (Python: dtype='float32')",
-    )

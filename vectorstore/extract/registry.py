@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from vectorstore.errors import InvalidInputError
 from vectorstore.extract.methods import BUILT_IN
-from vectorstore.extract.protocols import ActivationMethod, AnyMethod, ModelMethod
+from vectorstore.extract.protocols import METHODS, AnyMethod
 
 GROUP = "vectorstore.methods"
 
@@ -41,9 +41,10 @@ def _load(entry: EntryPoint) -> AnyMethod:
             f"method '{entry.name}' of {distribution} does not load ({type(error).__name__}: {error})",
             f"upgrade or uninstall {distribution}",
         ) from error
-    if not isinstance(method, (ActivationMethod, ModelMethod)) or method.name != entry.name:
+    if not isinstance(method, METHODS) or method.name != entry.name:
+        kinds = ", ".join(kind.__name__ for kind in METHODS)
         raise InvalidInputError(
             f"entry point '{entry.name}' of {distribution} is no extraction method of that name",
-            f"let {entry.value} be an ActivationMethod or ModelMethod with name='{entry.name}'",
+            f"let {entry.value} be one of {kinds} with name='{entry.name}'",
         )
     return method

@@ -6,7 +6,6 @@ vectors on one model agree about it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -16,8 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from vectorstore.errors import InvalidInputError
-from vectorstore.extract.reading import not_finite
+from vectorstore.extract.finite import check_finite
 from vectorstore.hooks.record import record
 from vectorstore.models.context import check_ids, context_length
 from vectorstore.models.identity import fingerprint
@@ -40,7 +38,7 @@ def residual_norms(
     Raises:
         InvalidInputError: when the model's activations are NaN, or the tokenizer is another model's.
     """
-    sources = {place: _source(place) for place in places if place.site != "head_out"}
+    sources = {place: residual_place(place) for place in places if place.site != "head_out"}
     known = _measured(model, tokenizer)
     missing = [place for place in dict.fromkeys(sources.values()) if place not in known]
     if missing:
@@ -48,7 +46,7 @@ def residual_norms(
         check_ids(model, neutral)
         ids = torch.tensor([neutral], device=model.device)
         recorded = record(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, missing)
-        known |= {place: _finite(residual_norm(hidden[0]), place, model) for place, hidden in recorded.items()}
+        known |= {place: _norm(hidden[0], place, model) for place, hidden in recorded.items()}
     return {place: known[source] for place, source in sources.items()}
 
 
@@ -62,7 +60,8 @@ def residual_norm(hidden: Tensor) -> float:
     return float(norms[~sinks].quantile(0.5))
 
 
-def _source(place: Place) -> Place:
+def residual_place(place: Place) -> Place:
+    """Return where the residual stream is that `place` is measured by."""
     return place if place.site == "resid_post" else Place("resid_pre", place.layer)
 
 
@@ -78,9 +77,9 @@ def _neutral_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
     return token_ids(tokenizer, [neutral_text()])[0][: context_length(model)]
 
 
-def _finite(norm: float, place: Place, model: PreTrainedModel) -> float:
-    if not math.isfinite(norm):
-        raise InvalidInputError(*not_finite(place, model))
+def _norm(hidden: Tensor, place: Place, model: PreTrainedModel) -> float:
+    norm = residual_norm(hidden)
+    check_finite(norm, place, model)
     return norm
 
 

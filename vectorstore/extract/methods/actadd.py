@@ -21,7 +21,7 @@ ACTADD = ActivationMethod(
     source="Turner et al., Activation Addition, arXiv 2308.10248, section 3, algorithm 1",
     apply=Apply("prompt_front"),
     reads=(ALL,),
-    max_pairs=1,
+    max_items=1,
     empty_negative=True,
     direction=direction,
 )
