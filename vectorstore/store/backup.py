@@ -25,6 +25,8 @@ from vectorstore.store.local_blobs import LocalBlobs
 from vectorstore.store.store import Store
 
 DATABASE = "library.db"
+UNFINISHED = f"{DATABASE}.new"
+_FILES = ("", "-journal", "-wal", "-shm")  # what SQLite may leave of a database when its program is killed
 CHUNK = 1 << 20
 
 
@@ -67,7 +69,7 @@ def backup(store: Store, folder: str) -> Copied:
     target = _target(folder, source)
     with translated(store.database.url):
         make_folder(target)
-        fresh = target / f"{DATABASE}.new"
+        fresh = target / UNFINISHED
         _copy_database(source, fresh)
         copied = _copy_blobs(fresh, store.blobs, LocalBlobs(target / "blobs"), target)
         _put(fresh, target / DATABASE)
@@ -122,14 +124,16 @@ def _target(folder: str, source: Path) -> Path:
     target = absolute_path(folder)
     if target.resolve() == source.parent.resolve():
         raise ConflictError(f"{target} is the library itself", "name another folder")
-    if target.is_dir() and any(target.iterdir()) and not (target / DATABASE).is_file():
+    ours = any((target / name).is_file() for name in (DATABASE, UNFINISHED))
+    if target.is_dir() and any(target.iterdir()) and not ours:
         raise ConflictError(f"{target} holds something else", "name a new folder, or one with an older backup")
     return target
 
 
 def _copy_database(source: Path, fresh: Path) -> None:
     """Copy one moment of the database, with SQLite's own means; the copy has no log beside it."""
-    fresh.unlink(missing_ok=True)
+    for ending in _FILES:
+        fresh.with_name(f"{fresh.name}{ending}").unlink(missing_ok=True)
     with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(fresh)) as copy:
         live.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE").close()

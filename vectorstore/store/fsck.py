@@ -51,15 +51,37 @@ def _bytes(store: Store, checked: Checked) -> Iterator[Problem]:
         sound = []
         for name, size in rows:
             checked.blobs += 1
-            problem = _trouble(store, name, size, full=checked.full)
+            problem = _lasting_trouble(store, name, size, full=checked.full)
             if problem is None:
                 sound.append(name)
             elif users := _users(store, name):
                 yield replace(problem, detail=f"{problem.detail}; needed by {', '.join(users)}")
         if checked.full and sound:
-            with store.database.write() as session:
-                verified = update(BlobRow).where(BlobRow.digest.in_(sound))
-                session.execute(verified.values(verified_at=datetime.now(UTC)))
+            _note(store, sound)
+
+
+def _note(store: Store, sound: list[str]) -> None:
+    """Note that these were verified now; locked in the order of all transactions, so that none waits in a circle."""
+    mine = BlobRow.digest.in_(sound)
+    with store.database.write() as session:
+        session.scalars(select(BlobRow.digest).where(mine).order_by(BlobRow.digest).with_for_update()).all()
+        session.execute(update(BlobRow).where(mine).values(verified_at=datetime.now(UTC)))
+
+
+def _lasting_trouble(store: Store, name: str, size: int, *, full: bool) -> Problem | None:
+    """Return what is wrong with a blob while it stayed live: not if it was deleted, nor if it was then saved anew."""
+    while (lease := _live_lease(store, name)) is not None:
+        problem = _trouble(store, name, size, full=full)
+        if problem is None or _live_lease(store, name) == lease:
+            return problem
+    return None
+
+
+def _live_lease(store: Store, name: str) -> datetime | None:
+    """Return until when a live blob was leased, which each save of it renews; None where it is live no more."""
+    with store.database.read() as session:
+        mine = select(BlobRow.leased_until).where(BlobRow.digest == name, BlobRow.state == "live")
+        return session.scalar(mine)
 
 
 def _trouble(store: Store, name: str, size: int, *, full: bool) -> Problem | None:
@@ -87,9 +109,16 @@ def _files(store: Store, checked: Checked) -> Iterator[Problem]:
         with store.database.read() as session:
             known = set(session.scalars(select(BlobRow.digest).where(BlobRow.digest.in_(page))))
         for name in page:
-            if name not in known and store.blobs.exists(name):
+            if name not in known and _is_orphan(store, name):
                 hint = "--quarantine puts it aside; `steer db rebuild` finds versions in such files"
                 yield Problem("orphan", name, "no row of the library knows this file", hint)
+
+
+def _is_orphan(store: Store, name: str) -> bool:
+    """Look again, in the order in which a save makes the row and the file, and gc takes away the file and the row."""
+    with store.database.read() as session:
+        row = select(BlobRow.digest).where(BlobRow.digest == name)
+        return store.blobs.exists(name) and session.scalar(row) is None and store.blobs.exists(name)
 
 
 def _marks(store: Store, _checked: Checked) -> Iterator[Problem]:

@@ -45,7 +45,7 @@ def of_versions(store: Store, checked: Checked) -> Iterator[Problem]:
             known: dict[str, int] = {row.digest: row.size for row in sizes}
         for version in versions:
             said = _difference(store, version, known.get(version.digest), full=checked.full)
-            if said:
+            if said and _is_there(store, version):
                 yield Problem("version", str(version), said, "restore the library from a backup")
 
 
@@ -60,6 +60,13 @@ def _read(store: Store, ids: list[int]) -> tuple[list[Version], list[Problem]]:
                 return [], [Problem("version", f"row {there[0]}", error.problem, _RESTORE)]
     each = [_read(store, [version_id]) for version_id in there]
     return [version for versions, _ in each for version in versions], [said for _, told in each for said in told]
+
+
+def _is_there(store: Store, version: Version) -> bool:
+    """Return whether a version was not deleted, and its bytes collected, while they were looked at."""
+    mine = select(VersionRow.id).where(VersionRow.digest == version.digest, VersionRow.number == version.number)
+    with store.database.read() as session:
+        return session.scalar(mine.where(VersionRow.full_name == version.full_name)) is not None
 
 
 def _difference(store: Store, version: Version, size: int | None, *, full: bool) -> str:
