@@ -1,74 +1,25 @@
-"""Programs beside the test's own: they save at the same moment, or are killed in the middle of it."""
+"""Programs beside the test's own: each runs a function in a process of its own."""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
-import os
 import resource
-import signal
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-from sqlalchemy.orm import Session
 
 from tests.builders import make_card, make_vector
 from vectorstore.errors import VectorstoreError, exit_code
 from vectorstore.store import Store
+from vectorstore.store.database import upgrade
 
-# Children start from a clean process that has imported everything already.
+# Children start from a clean process that has imported, and prepared, what they need already.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pytest", "vectorstore.store"])
-MANY_ITEMS = tuple({"positive": f"{number:0200}", "negative": " "} for number in range(400))
-
-
-class Fuse:
-    """Kills its process, as `kill -9` does, at the n-th fsync, rename or commit; counts them where n is 0."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-        self.count = 0
-
-    def burn(self, *_: object) -> None:
-        self.count += 1
-        if self.count == self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def fused(*args: object, **options: object) -> object:
-            self.burn()
-            result = function(*args, **options)
-            self.burn()
-            return result
-
-        return fused
-
-    def install(self) -> None:
-        os.fsync = self.around(os.fsync)
-        Path.replace = self.around(Path.replace)  # type: ignore[method-assign]
-        event.listen(Engine, "commit", self.burn)  # before it reaches the database
-        event.listen(Session, "after_commit", self.burn)
-
-
-def save_until_killed(url: str, blobs: str, step: int, journal: str) -> None:
-    """Save one vector with items of its own; write to the journal what was acknowledged, and how many steps it took."""
-    fuse = Fuse(step)
-    vector = make_vector((2, 3), seed=1000 + step)
-    with Store.open(url, blobs=blobs) as store:
-        fuse.install()
-        saved = store.save("love", vector, make_card(vector, items=MANY_ITEMS), labels={"step": str(step)})
-    Path(journal).write_text(f"{saved.version.digest} {fuse.count}")
-
-
-def open_until_killed(url: str, blobs: str, step: int) -> None:
-    """Make a library of an empty database, or be killed while doing so."""
-    Fuse(step).install()
-    Store.open(url, blobs=blobs).close()
+PROCESSES.set_forkserver_preload(["pytest", "tests.store.prepared"])
 
 
 def save_some(url: str, blobs: str, barrier: Barrier, seeds: list[int]) -> None:
@@ -78,6 +29,19 @@ def save_some(url: str, blobs: str, barrier: Barrier, seeds: list[int]) -> None:
         for seed in seeds:
             vector = make_vector(3, seed=seed)
             assert store.save("love", vector, make_card(vector)).version.name == "love"
+
+
+def save_in_rounds(url: str, blobs: str, barrier: Barrier, seeds: list[int]) -> None:
+    """Save vectors under one name, each together with the others'; note when, and as which version."""
+    with Store.open(url, blobs=blobs) as store:
+        for seed in seeds:
+            vector = make_vector(3, seed=seed)
+            barrier.wait()
+            start = time.monotonic()
+            version = store.save("love", vector, make_card(vector)).version
+            done = {"writer": seeds[0], "seed": seed, "number": version.number, "digest": version.digest}
+            line = json.dumps(done | {"start": start, "end": time.monotonic()})
+            Path(f"{blobs}-{seed}.journal").write_text(line)
 
 
 def open_and_save(url: str, blobs: str, barrier: Barrier, seeds: list[int]) -> None:
@@ -95,6 +59,23 @@ def move_alias(url: str, blobs: str, barrier: Barrier, numbers: list[int]) -> No
         barrier.wait()
         for number in numbers:
             store.set_alias(f"love@{number}", "prod")
+
+
+def upgrade_together(url: str, _blobs: str, barrier: Barrier, _share: list[int]) -> None:
+    """Upgrade a library at the same moment as the others."""
+    barrier.wait()
+    upgrade(url)
+
+
+def delete_together(url: str, blobs: str, barrier: Barrier, numbers: list[int]) -> None:
+    """Delete versions that the others delete too; exit with the code of the command line where one is gone."""
+    with Store.open(url, blobs=blobs) as store:
+        barrier.wait()
+        try:
+            for number in numbers:
+                store.delete(f"love@{number}")
+        except VectorstoreError as error:
+            sys.exit(exit_code(error))
 
 
 def save_on_a_full_disk(url: str, blobs: str, limit: int) -> None:
@@ -115,13 +96,18 @@ def run(target: Callable[..., None], *args: object) -> int | None:
     return finished(process)
 
 
-def run_together(target: Callable[..., None], url: str, blobs: Path, work: list[list[int]]) -> list[int | None]:
-    """Run one program for each share of the work, all starting at once; return their exit codes."""
-    barrier = PROCESSES.Barrier(len(work))
-    processes = [PROCESSES.Process(target=target, args=(url, str(blobs), barrier, share)) for share in work]
+def run_all(programs: list[tuple[Callable[..., None], tuple[object, ...]]]) -> list[int | None]:
+    """Run programs beside each other; return their exit codes."""
+    processes = [PROCESSES.Process(target=target, args=args) for target, args in programs]
     for process in processes:
         process.start()
     return [finished(process) for process in processes]
+
+
+def run_together(target: Callable[..., None], url: str, blobs: Path, work: list[list[int]]) -> list[int | None]:
+    """Run one program for each share of the work, all starting at once; return their exit codes."""
+    barrier = PROCESSES.Barrier(len(work))
+    return run_all([(target, (url, str(blobs), barrier, share)) for share in work])
 
 
 def finished(process: BaseProcess) -> int | None:
