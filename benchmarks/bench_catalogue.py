@@ -145,7 +145,7 @@ def lists(store: Store, catalogue: Catalogue) -> dict[str, Wanted]:
         "hundredth page by name": lambda _: {"sort": "name", "after": far_name},
         "namespace": lambda n: {"namespace": f"space{n % 50}"},
         "three labels, two common, one rare": lambda n: {
-            "labels": shuffled(n, common(n, 0) | common(n, 1) | {"batch": f"b{rare[n]}"})
+            "labels": shuffled(n, {"lang": "en", "stage": "draft", "batch": f"b{rare[n]}"})
         },
         "three labels, all common": lambda n: {"labels": shuffled(n, common(n, 0) | common(n, 1) | common(n, 2))},
         "rare word": lambda n: {"text": f"rare{rare[n]}"},
@@ -155,9 +155,9 @@ def lists(store: Store, catalogue: Catalogue) -> dict[str, Wanted]:
         "common word, rare label": lambda n: {"text": f"w{n % 4}", "labels": {"batch": f"b{rare[n]}"}},
         "common word, common label": lambda n: {"text": f"w{n % 4}", "labels": common(n, 0)},
         "rare word, common label": lambda n: {"text": f"rare{rare[n]}", "labels": common(n, 0)},
-        "author": lambda n: {"author": f"author{picks[n][3]}"},
+        "author": lambda n: {"author": f"author{n % 8}"},
         "rare author, common label": lambda n: {"author": f"guest{rare[n]}", "labels": common(n, 1)},
-        "model, layer, site": lambda n: {"model": f"org/model-{n % 20}", "layer": n % 28, "site": "resid_pre"},
+        "model, layer, site": lambda n: {"model": f"org/model-{n % 3}", "layer": n % 28, "site": "resid_pre"},
         "rare label by name": lambda n: {"labels": {"batch": f"b{rare[n]}"}, "sort": "name"},
     }
 

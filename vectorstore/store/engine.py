@@ -32,7 +32,8 @@ WAIT_SECONDS = 60
 CONNECT_SECONDS = 10
 WRITE = "vectorstore_write"  # the execution option of connections that will write
 _SHAPES = "write sqlite:////folder/library.db or postgresql+psycopg://user@host/database"
-_PRAGMAS = (f"busy_timeout={WAIT_SECONDS * 1000}", "synchronous=FULL")
+_CACHE = "cache_size=-65536"  # 64 MiB at most: a page of a large catalogue reads from many places
+_PRAGMAS = (f"busy_timeout={WAIT_SECONDS * 1000}", _CACHE, "synchronous=FULL")
 
 _LOST = ("40001", "40P01")  # PostgreSQL's states where a change lost to another: serialization failure, deadlock
 
@@ -98,7 +99,7 @@ def sqlite_writable(url: URL) -> bool:
 
 def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
     writable = sqlite_writable(url)
-    pragmas = (*(_PRAGMAS if writable else _PRAGMAS[:1]), f"foreign_keys={'ON' if foreign_keys else 'OFF'}")
+    pragmas = (*(_PRAGMAS if writable else _PRAGMAS[:2]), f"foreign_keys={'ON' if foreign_keys else 'OFF'}")
     if writable:
         engine = create_engine(url, poolclass=None if foreign_keys else NullPool)
     else:  # no pool: a connection without locks must not outlive what it was opened on

@@ -10,10 +10,10 @@ from vectorstore.store.schema import VersionRow
 from vectorstore.store.version import Version
 
 
-def appoint(session: Session, artifact_id: int) -> None:
+def appoint(session: Session, artifact_id: int) -> Version | None:
     """Mark the newest version of a name that is not yanked, and let text search find it instead of the one before.
 
-    The name has to be locked.
+    The name has to be locked. Returns the version, where it was not marked already and there is one.
     """
     session.flush()
     mine = VersionRow.artifact_id == artifact_id
@@ -21,13 +21,16 @@ def appoint(session: Session, artifact_id: int) -> None:
     chosen = session.scalar(usable.order_by(VersionRow.number.desc()).limit(1))
     before = session.scalar(select(VersionRow.id).where(mine, VersionRow.newest))
     if before == chosen:
-        return
+        return None
     if before is not None:
         session.execute(update(VersionRow).where(VersionRow.id == before).values(newest=False))
         search.forget(session, before)
-    if chosen is not None:
-        session.execute(update(VersionRow).where(VersionRow.id == chosen).values(newest=True))
-        catalogue.make_findable(session, chosen, catalogue.load(session, chosen))
+    if chosen is None:
+        return None
+    session.execute(update(VersionRow).where(VersionRow.id == chosen).values(newest=True))
+    version = catalogue.load(session, chosen)
+    catalogue.make_findable(session, chosen, version)
+    return version
 
 
 def changed(session: Session, row: VersionRow) -> Version:
