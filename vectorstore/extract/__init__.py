@@ -14,5 +14,6 @@ brings one by an entry point in the group `vectorstore.methods`. `docs/writing-m
 """
 
 from vectorstore.extract.compute import compute, compute_many
+from vectorstore.extract.recompute import recompute
 
-__all__ = ["compute", "compute_many"]
+__all__ = ["compute", "compute_many", "recompute"]
