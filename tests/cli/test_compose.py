@@ -106,7 +106,10 @@ def test_as_belongs_to_save(flat: Steer):
     assert "add --save NAME" in flat.fails(2, "compose", "east", "--as", "vector")
 
 
-def test_a_model_refuses_steps_it_cannot_do_before_anything_is_changed(flat: Steer, tiny: str):
-    words = ("generate", "hello", "--model", tiny, "--steer", "ablate(love)")
+@pytest.mark.parametrize(
+    "steps", ["ablate(love)", "clamp(love, 50)", "affine(love, 9) then 20*love", "keepnorm(9*love)"]
+)
+def test_a_model_carries_out_every_step_of_the_language(flat: Steer, tiny: str, steps: str):
     flat.ok("compute", "love", "--model", tiny, "--layer", "1", "--positive", "love", "--negative", "hate")
-    assert "operator 'ablate' is not yet supported on a model" in flat.fails(2, *words)
+    written = [flat.ok("generate", "hello", "--model", tiny, "--steer", each)["steered"] for each in (steps, "0*love")]
+    assert written[0] != written[1]

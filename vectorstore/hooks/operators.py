@@ -1,23 +1,106 @@
-"""Operators: how a direction meets activations. A new one is a function and a line in the table."""
+"""Operators: how a direction meets activations, as `plan.Step` defines them. A new one is a line in the table.
+
+Three changes are enough. `ablate`, `clamp` and `affine` all set the part of h along u and leave the rest: to 0, to
+their value, and to reference·u + value·|v| (v is |v|·u). Where nothing is to change (a row of zeros, a part that is
+what it should be), every bit stays.
+
+Precision: `add` adds in the dtype of the activations, to which the direction is rounded once, as a bias would be. Dot
+products and norms are taken in float32, or in the activations' dtype where that is wider, and the result is rounded
+once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from vectorstore.errors import InvalidInputError
+from vectorstore.plan import Step
+from vectorstore.vector import Array
 
-Operator = Callable[[Tensor, Tensor, Mapping[str, float]], Tensor]
-"""(hidden `[batch, tokens, width]`, direction `[width]` or `[batch, tokens, width]`, params) -> new hidden."""
+Change = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(hidden `[..., width]`, direction `[..., width]`, target `[..., 1]`) -> new hidden, of the same dtype."""
 
 
-def add(hidden: Tensor, direction: Tensor, _params: Mapping[str, float]) -> Tensor:
-    """Return `hidden + direction` (ActAdd, arXiv 2308.10248, section 3)."""
+def shift(hidden: Tensor, direction: Tensor, _target: Tensor) -> Tensor:
+    """Return h + v (ActAdd, arXiv 2308.10248, section 3)."""
     return hidden + direction
 
 
-OPERATORS: dict[str, Operator] = {"add": add}
+def turn(hidden: Tensor, direction: Tensor, _target: Tensor) -> Tensor:
+    """Return (h + v) · |h| / |h + v| (in-context vectors, arXiv 2311.06668); h where h + v is nothing."""
+    wide = hidden.to(direction.dtype)
+    moved = wide + direction
+    norm = moved.norm(dim=-1, keepdim=True)
+    factor = wide.norm(dim=-1, keepdim=True) / norm.clamp(min=torch.finfo(norm.dtype).tiny)
+    return torch.where(norm > 0, moved * factor, wide).to(hidden.dtype)
+
+
+def set_part(hidden: Tensor, unit: Tensor, target: Tensor) -> Tensor:
+    """Return h + (target - h·u) u."""
+    wide = hidden.to(unit.dtype)
+    part = dot(wide, unit)
+    return (wide + (target - part) * unit).to(hidden.dtype)
+
+
+def dot(hidden: Tensor, unit: Tensor) -> Tensor:
+    """Return h·u `[..., 1]`; no matrix product, which autocast and TF32 would round, and batches would reorder."""
+    return (hidden * unit).sum(dim=-1, keepdim=True)
+
+
+def units(direction: Array) -> tuple[Array, Array]:
+    """Return the unit vectors of `[..., width]`, and the norms `[..., 1]`, in float64; a row of zeros stays."""
+    wide = direction.astype(np.float64)
+    norms = np.linalg.norm(wide, axis=-1, keepdims=True)
+    return wide / np.where(norms, norms, 1.0), norms
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator as a change, and the numbers that the change needs.
+
+    Attributes:
+        change: what is done to the activations.
+        prepare: of a step, the direction `[..., width]` and the target `[..., 1]`, in float64.
+    """
+
+    change: Change
+    prepare: Callable[[Step], tuple[Array, Array]]
+
+
+def _plain(step: Step) -> tuple[Array, Array]:
+    return step.direction, np.zeros((*step.direction.shape[:-1], 1))
+
+
+def _ablated(step: Step) -> tuple[Array, Array]:
+    unit, norms = units(step.direction)
+    return unit, np.zeros_like(norms)
+
+
+def _clamped(step: Step) -> tuple[Array, Array]:
+    unit, norms = units(step.direction)
+    return unit, np.full_like(norms, step.params["value"])
+
+
+def _edited(step: Step) -> tuple[Array, Array]:
+    unit, norms = units(step.direction)
+    base = 0.0 if step.reference is None else (unit * step.reference.astype(np.float64)).sum(axis=-1, keepdims=True)
+    target: Array = base + step.params["value"] * norms
+    return unit, target
+
+
+OPERATORS: dict[str, Operator] = {
+    "add": Operator(shift, _plain),
+    "keepnorm": Operator(turn, _plain),
+    "ablate": Operator(set_part, _ablated),
+    "clamp": Operator(set_part, _clamped),
+    "affine": Operator(set_part, _edited),
+}
+"""All but `gate`, which is no change by itself."""
 
 
 def get_operator(name: str) -> Operator:
@@ -27,5 +110,5 @@ def get_operator(name: str) -> Operator:
         InvalidInputError: when there is none.
     """
     if name not in OPERATORS:
-        raise InvalidInputError(f"operator '{name}' is not yet supported on a model", f"known: {', '.join(OPERATORS)}")
+        raise InvalidInputError(f"there is no operator '{name}'", f"use one of {', '.join(OPERATORS)} or gate")
     return OPERATORS[name]

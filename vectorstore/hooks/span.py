@@ -6,9 +6,10 @@ on `seq_len == 1`, `cache_position` or `position_ids`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -18,6 +19,9 @@ from vectorstore.tokens import Tokens
 
 Where = Tensor | Literal[True] | None
 """The tokens to steer: a mask `[batch, tokens]`, True for every one, None for none."""
+
+Memory = MutableMapping[Any, Any]
+"""What the layers' hooks remember from the pass over a prompt to the last token generated from it."""
 
 
 @dataclass(frozen=True)
@@ -29,49 +33,82 @@ class Span:
         length: number of columns in this pass.
         real: `[batch, columns]` True where a column is no padding; all columns up to the end of this pass at least.
         prompt_end: `[batch, 1]` or `[1, 1]`: first column after the prompt.
+        prompts: how many prompts the batch has; each has the same number of rows.
+        memory: of the generation that the pass belongs to.
     """
 
     start: int
     length: int
     real: Tensor
     prompt_end: Tensor
+    prompts: int
+    memory: Memory = field(default_factory=dict)
+
+    @property
+    def batch(self) -> int:
+        """The number of rows."""
+        return self.real.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the masks are."""
+        return self.real.device
+
+    @property
+    def prompt_known(self) -> Tensor:
+        """`[batch, 1]`, True where the prompt ends in this pass, or before it."""
+        return (self.prompt_end <= self.start + self.length).expand(self.batch, 1)
+
+    @cached_property
+    def after_prompt(self) -> bool:
+        """Whether every prompt ends before this pass."""
+        return bool((self.prompt_end <= self.start).all())
+
+    def mask(self, tokens: Tokens) -> Tensor:
+        """Return `[batch, tokens]`, True for the tokens of this kind (`prompt_front`: see `front_rows`)."""
+        masks = {"all": "_all", "prompt": "_prompt", "generated": "_generated", "last": "_last"}
+        mask: Tensor = getattr(self, masks[tokens])
+        return mask
 
     def where(self, tokens: Tokens) -> Where:
-        """Return which tokens of this pass are of the kind `tokens` (`prompt_front`: see `front_rows`)."""
-        masks = {"all": self._all, "prompt": self._prompt, "generated": self._generated, "last": self._last}
-        return _simplified(masks[tokens])
+        """Return which tokens of this pass are of the kind `tokens`."""
+        if tokens not in self._simplified:
+            self._simplified[tokens] = simplified(self.mask(tokens))
+        return self._simplified[tokens]
 
-    def front_rows(self, count: int) -> tuple[Tensor, Tensor] | None:
+    def front_rows(self, count: int, counts: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
         """Return for each token which row of a `[count, d]` direction is its own, and a mask of those that have one.
 
         Rows are counted from each text's first real token, and end with its prompt. None where no token has a row.
+        With `counts` `[batch, 1]`, a text has that many rows of its own.
         """
         offset = self._columns - self._first_real  # [batch, tokens]
-        inside = (offset >= 0) & (offset < count) & self._prompt
+        inside = (offset >= 0) & (offset < (count if counts is None else counts)) & self._prompt
         return (offset.clamp(0, count - 1), inside) if bool(inside.any()) else None
 
-    def check_front(self, count: int) -> None:
-        """Check that every prompt has at least `count` real tokens.
+    def check_front(self, counts: Sequence[int]) -> None:
+        """Check that the prompt of each row has at least so many real tokens.
 
         Raises:
             InvalidInputError: naming the first row that is shorter.
         """
         prompt = self.real & (self._all_columns < self.prompt_end)
-        for row, length in enumerate(prompt.sum(dim=1).tolist()):
+        for row, (length, count) in enumerate(zip(prompt.sum(dim=1).tolist(), counts, strict=True)):
             if length < count:
                 raise InvalidInputError(
                     f"prompt {row} has {length} tokens, but the vector steers the first {count}",
                     "use a longer prompt, or steer with truncate=True (steer generate: --truncate)",
                 )
 
-    def check_bos(self, input_ids: Tensor, bos_token_id: int) -> None:
-        """Check that the first real token of every row of `input_ids` `[batch, tokens]` is BOS.
+    def check_bos(self, input_ids: Tensor, bos_token_id: int, rows: Sequence[bool]) -> None:
+        """Check that the first real token of these rows of `input_ids` `[batch, tokens]` is BOS.
 
         Raises:
             InvalidInputError: naming the first row that begins otherwise.
         """
         column = self._first_real.clamp(max=self.length - 1)
         begins_otherwise = (input_ids.gather(1, column) != bos_token_id) & self._all.gather(1, column)
+        begins_otherwise &= torch.tensor(rows, device=input_ids.device)[:, None]
         if bool(begins_otherwise.any()):
             row = int(begins_otherwise[:, 0].int().argmax())
             raise InvalidInputError(
@@ -79,6 +116,10 @@ class Span:
                 f"BOS (token {bos_token_id}) first",
                 "tokenize with the tokenizer of load_model(), which puts BOS first",
             )
+
+    @cached_property
+    def _simplified(self) -> dict[Tokens, Where]:
+        return {}
 
     @cached_property
     def _all_columns(self) -> Tensor:
@@ -111,19 +152,31 @@ class Span:
         return (self._all & (self._columns >= self.prompt_end)) | self._last
 
 
+@dataclass(frozen=True)
 class DecodeSpan:
-    """A pass of generated tokens only: the fast path of every decoding step, without a tensor operation."""
+    """A pass of generated tokens only: the fast path of every decoding step, without a tensor operation.
+
+    Attributes:
+        batch: the number of rows.
+        device: where the inputs are.
+        memory: of the generation that the pass belongs to.
+    """
+
+    batch: int
+    device: torch.device
+    memory: Memory
 
     def where(self, tokens: Tokens) -> Where:
         """Return True for `all` and `generated`, None for the prompt's kinds."""
         return True if tokens in ("all", "generated") else None
 
-    def front_rows(self, _count: int) -> None:
+    def front_rows(self, _count: int, _counts: Tensor | None = None) -> None:
         """Return None: the prompt is over."""
         return
 
 
-def _simplified(mask: Tensor) -> Where:
+def simplified(mask: Tensor) -> Where:
+    """Return True for a mask of nothing but True, None for one of nothing but False."""
     if bool(mask.all()):
         return True
     return mask if bool(mask.any()) else None

@@ -9,15 +9,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vectorstore.errors import InvalidInputError
+from vectorstore.hooks.following import following_generate
 from vectorstore.hooks.prompt import cache_length, real_prompt
-from vectorstore.hooks.span import DecodeSpan, Span
+from vectorstore.hooks.rows import Rows
+from vectorstore.hooks.span import DecodeSpan, Memory, Span
 
 Check = Callable[[Span, Tensor | None], None]
 """Called with each pass that begins at the first column, and its `input_ids`; raises if the plan does not suit it."""
@@ -26,13 +27,15 @@ Check = Callable[[Span, Tensor | None], None]
 class Tracker:
     """Follows the forward passes of one model."""
 
-    def __init__(self, model: nn.Module, prompt_length: int | Tensor | None, check: Check) -> None:
+    def __init__(self, model: nn.Module, prompt_length: int | Tensor | None, rows: Rows, check: Check) -> None:
         """Prepare to follow `model`; `prompt_length` (columns, or `[batch]` of them) is for bare forwards."""
         self._model = model
         self._prompt_length = prompt_length
+        self._rows = rows
         self._check = check
         self._names = tuple(inspect.signature(model.forward).parameters)
-        self._prompt: Tensor | None = None  # [batch, columns] of the generate call that is under way
+        self._prompt: Tensor | None = None  # [prompts, columns] of the generate call that is under way
+        self._memory: Memory = {}  # of that call, or of the bare forwards since the last one that began a text
         self._span: Span | DecodeSpan | None = None
 
     @property
@@ -55,31 +58,29 @@ class Tracker:
         with ExitStack() as stack:
             stack.callback(self._model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
             stack.callback(self._model.register_forward_hook(self._end, always_call=True).remove)
-            if callable(generate := getattr(self._model, "generate", None)):
-                stack.enter_context(_replaced(self._model, "generate", self._generate(generate)))
+            stack.enter_context(following_generate(self._model, self._generating))
             yield
 
-    def _generate(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(original)
-        def generate(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - generate's own
-            outer, self._prompt = self._prompt, real_prompt(self._model, args, kwargs)
-            try:
-                return original(*args, **kwargs)
-            finally:
-                self._prompt = outer
-
-        return generate
+    @contextmanager
+    def _generating(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[None]:
+        outer = self._prompt, self._memory
+        self._prompt, self._memory = real_prompt(self._model, args, kwargs), {}
+        try:
+            self._rows.check(self._prompt.shape[0])
+            yield
+        finally:
+            self._prompt, self._memory = outer
 
     def _begin(self, _model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = dict(zip(self._names, args, strict=False)) | kwargs
-        start = cache_length(given.get("past_key_values"))
-        if self._prompt is not None and start >= self._prompt.shape[1]:
-            self._span = DecodeSpan()
-            return
         ids, embeds = given.get("input_ids"), given.get("inputs_embeds")
         inputs = ids if ids is not None else embeds
         if inputs is None:
             raise InvalidInputError("the model was called without input_ids", "pass input_ids or inputs_embeds")
+        start = cache_length(given.get("past_key_values"))
+        if self._prompt is not None and start >= self._prompt.shape[1]:
+            self._span = DecodeSpan(inputs.shape[0], inputs.device, self._memory)
+            return
         span = self._make_span(inputs, start, given.get("attention_mask"))
         if start == 0:
             self._check(span, ids)
@@ -92,25 +93,17 @@ class Tracker:
         batch, length = inputs.shape[:2]
         end = start + length
         if self._prompt is not None:
+            prompts = self._prompt.shape[0]
             real, prompt_end = _rows(self._prompt.to(inputs.device), batch), self._prompt.shape[1]
             real = torch.cat((real, real.new_ones(batch, max(0, end - prompt_end))), dim=1)
         else:
+            self._rows.check(prompts := batch)
             real = _real_columns(mask, batch, start, end).to(inputs.device)
             prompt_end = end if self._prompt_length is None else self._prompt_length  # type: ignore[assignment]
-        return Span(start, length, real, torch.as_tensor(prompt_end, device=inputs.device).reshape(-1, 1))
-
-
-@contextmanager
-def _replaced(owner: nn.Module, name: str, value: object) -> Iterator[None]:
-    before = owner.__dict__.get(name)
-    owner.__dict__[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del owner.__dict__[name]
-        else:
-            owner.__dict__[name] = before
+            if start == 0 or self._prompt_length is None:  # where all is prompt, each pass is one of its own
+                self._memory = {}
+        ends = torch.as_tensor(prompt_end, device=inputs.device).reshape(-1, 1)
+        return Span(start, length, real, ends, prompts, self._memory)
 
 
 def _rows(prompt: Tensor, batch: int) -> Tensor:

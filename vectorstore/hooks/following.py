@@ -1,0 +1,76 @@
+"""Tell those who follow a model of each `generate`: the one thing of a model that is replaced while it is steered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+Follower = Callable[[tuple[Any, ...], dict[str, Any]], AbstractContextManager[None]]
+"""Given `generate`'s arguments, a context that lasts as long as the call."""
+
+
+@dataclass
+class _Replaced:
+    """A model's `generate`, and who is told of it.
+
+    Attributes:
+        before: what the model had in its own dictionary, to be put back; None where it had nothing.
+        now: what stands there instead; None for a model that does not generate.
+        followers: the outer block's first.
+    """
+
+    before: object
+    now: object = None
+    followers: list[Follower] = field(default_factory=list)
+
+
+_replaced: WeakKeyDictionary[nn.Module, _Replaced] = WeakKeyDictionary()
+_lock = Lock()
+
+
+@contextmanager
+def following_generate(model: nn.Module, follower: Follower) -> Iterator[None]:
+    """Tell `follower` of each `generate`; blocks may end in any order, and after the last the model is as it was."""
+    with _lock:
+        replaced = _replaced.get(model) or _replace(model)
+        replaced.followers.append(follower)
+    try:
+        yield
+    finally:
+        with _lock:
+            replaced.followers.remove(follower)
+            if not replaced.followers:
+                del _replaced[model]
+                _put_back(model, replaced)
+
+
+def _replace(model: nn.Module) -> _Replaced:
+    replaced = _replaced[model] = _Replaced(model.__dict__.get("generate"))
+    original: Any = getattr(model, "generate", None)
+    if callable(original):
+
+        @wraps(original)
+        def generate(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - generate's own
+            with ExitStack() as stack:
+                for follower in tuple(replaced.followers):
+                    stack.enter_context(follower(args, kwargs))
+                return original(*args, **kwargs)
+
+        model.__dict__["generate"] = replaced.now = generate
+    return replaced
+
+
+def _put_back(model: nn.Module, replaced: _Replaced) -> None:
+    if replaced.now is None or model.__dict__.get("generate") is not replaced.now:
+        return  # nothing to put back, or somebody else has replaced it meanwhile; ours now tells nobody
+    if replaced.before is None:
+        del model.__dict__["generate"]
+    else:
+        model.__dict__["generate"] = replaced.before

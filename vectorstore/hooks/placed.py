@@ -1,0 +1,93 @@
+"""PlacedStep: one change at one place, for the rows whose plans have it there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vectorstore.hooks.gate import Gate
+from vectorstore.hooks.operators import get_operator, shift
+from vectorstore.hooks.rows import Rows
+from vectorstore.hooks.span import DecodeSpan, Span, Where, simplified
+from vectorstore.hooks.stack import Pair, Stack
+from vectorstore.plan import Step
+
+
+class PlacedStep:
+    """Steps of one plan, or of several that make the same change to the same kind of tokens."""
+
+    def __init__(self, steps: Mapping[int, Step], rows: Rows, gates: Sequence[Gate] = ()) -> None:
+        """Take the steps by the number of their plan; `gates` have to be open for all of them."""
+        first = next(iter(steps.values()))
+        self._tokens = first.tokens
+        self._change = get_operator(first.operator).change
+        self._stack, self._rows, self._gates = Stack(steps, rows), rows, tuple(gates)
+        members = [number in steps for number in range(rows.plans)]
+        self._members = None if all(members) or self._change is shift else members  # a stack's rest adds nothing
+        self._masks: dict[tuple[int, torch.device], Tensor] = {}
+
+    def apply(self, hidden: Tensor, span: Span | DecodeSpan) -> Tensor | None:
+        """Return the steered `hidden` `[..., width]`, or None where this pass has no token to steer."""
+        if self._tokens == "prompt_front":
+            return self._apply_front(hidden, span)
+        where = self._among_rows(span.where(self._tokens), span)
+        if where is None:
+            return None
+        if not self._rows.shared:
+            return self._changed(hidden, self._stack.by_row(hidden, span.batch), where, span)
+        pair = self._stack.shared(hidden)
+        return self._change(hidden, *pair) if where is True else self._changed(hidden, pair, where, span)
+
+    def _apply_front(self, hidden: Tensor, span: Span | DecodeSpan) -> Tensor | None:
+        front = self._front(span)
+        if front is None:
+            return None
+        positions, inside = front
+        where = self._among_rows(inside, span)
+        return None if where is None else self._changed(hidden, self._stack.by_token(hidden, positions), where, span)
+
+    def _front(self, span: Span | DecodeSpan) -> tuple[Tensor, Tensor] | None:
+        counts = self._stack.counts
+        if isinstance(span, DecodeSpan) or self._rows.shared:
+            return span.front_rows(counts[0])
+        return span.front_rows(max(counts), self._rows.chosen(counts, span.batch, span.device)[:, None])
+
+    def _changed(self, hidden: Tensor, pair: Pair, where: Where, span: Span | DecodeSpan) -> Tensor:
+        shaped = hidden.reshape(span.batch, -1, hidden.shape[-1])  # OPT's MLP has flattened the first two
+        changed = self._change(shaped, *pair)
+        if isinstance(where, Tensor):
+            changed = torch.where(where.to(hidden.device)[..., None], changed, shaped)
+        return changed.reshape(hidden.shape)
+
+    def _among_rows(self, where: Where, span: Span | DecodeSpan) -> Where:
+        """Leave out the rows whose plan has no such step, or whose gates are closed."""
+        if where is None or (self._members is None and not self._gates):
+            return where
+        rows = self._open_rows(where, span) if self._gates else self._member_rows(span)
+        if rows is None or rows is True:
+            return rows and where
+        return rows if where is True else where & rows
+
+    def _member_rows(self, span: Span | DecodeSpan) -> Tensor | Literal[True]:
+        if self._members is None:
+            return True
+        key = span.batch, span.device
+        if key not in self._masks:
+            with torch.inference_mode(mode=False):
+                self._masks[key] = self._rows.chosen(self._members, *key)[:, None]  # [batch, 1]
+        return self._masks[key]
+
+    def _open_rows(self, where: Where, span: Span | DecodeSpan) -> Where:
+        """Return which rows are steered `[batch, 1]`; found once for each prompt."""
+        if self in span.memory:
+            known: Where = span.memory[self]
+            return known
+        rows = [gate.rows(span, where) for gate in self._gates]  # [batch, 1] each
+        members = self._member_rows(span)
+        found = simplified(torch.stack(rows if members is True else [*rows, members]).all(dim=0))
+        if all(gate.finished(span) for gate in self._gates):
+            span.memory[self] = found
+        return found

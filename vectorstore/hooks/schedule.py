@@ -1,0 +1,81 @@
+"""Schedule: what the hook of each place does, in the order of the plans."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from vectorstore.hooks.gate import Gate
+from vectorstore.hooks.operators import get_operator
+from vectorstore.hooks.placed import PlacedStep
+from vectorstore.hooks.rows import Rows
+from vectorstore.place import Place
+from vectorstore.plan import Plan, Step
+
+Action = Gate | PlacedStep
+
+
+@dataclass(frozen=True)
+class Gated:
+    """A step that changes activations, and the gates that open it."""
+
+    step: Step
+    gates: tuple[Gate, ...]
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What steps have in common that can be carried out as one."""
+        return get_operator(self.step.operator).change, self.step.tokens, self.gates
+
+
+def schedule(plans: Sequence[Plan], rows: Rows) -> dict[Place, list[Action]]:
+    """Return for each place what is done there, the order of every plan kept.
+
+    Plans steer different rows, so that steps of several plans may be one wherever each plan's own order allows it.
+
+    Raises:
+        InvalidInputError: for an operator that is unknown, or a gate that is read at tokens outside of the prompt.
+    """
+    items = [list(_items(plan)) for plan in plans]
+    places = dict.fromkeys(place for members in items for place, _ in members)
+    return {
+        place: list(_merged([deque(item for where, item in members if where == place) for members in items], rows))
+        for place in places
+    }
+
+
+def _items(plan: Plan) -> Iterator[tuple[Place, Gate | Gated]]:
+    """Yield what a plan does and where; a gate that opens several steps is read once, before the first of them."""
+    gates: dict[tuple[object, ...], Gate] = {}
+    for step in plan.steps:
+        opening: tuple[Gate, ...] = ()
+        for part in step:
+            if part.inner is None:
+                yield part.place, Gated(part, opening)
+                continue
+            key = id(part.direction), part.place, part.tokens, part.params["threshold"]
+            if key not in gates:
+                gates[key] = Gate(part)
+                yield part.place, gates[key]
+            opening += (gates[key],)
+
+
+def _merged(queues: Sequence[deque[Gate | Gated]], rows: Rows) -> Iterator[Action]:
+    while first := next((queue[0] for queue in queues if queue), None):
+        if isinstance(first, Gate):
+            for queue in queues:
+                if queue and queue[0] is first:
+                    queue.popleft()
+            yield first
+            continue
+        steps = {number: taken for number, queue in enumerate(queues) if (taken := _taken(queue, first))}
+        yield PlacedStep(steps, rows, first.gates)
+
+
+def _taken(queue: deque[Gate | Gated], first: Gated) -> Step | None:
+    """Take the next item of a queue if it is of the same kind as `first`."""
+    if queue and isinstance(queue[0], Gated) and queue[0].kind == first.kind:
+        item = queue.popleft()
+        return item.step if isinstance(item, Gated) else None
+    return None
