@@ -34,8 +34,8 @@ from vectorstore.store.source import newest
 
 Wanted = Callable[[int], dict[str, Any]]
 """What the n-th list is asked for."""
-Figures = tuple[str, float, float, float]
-"""Number of matches; first, median and 95th percentile in milliseconds."""
+Figures = tuple[str, float, float, float, float]
+"""Number of matches; the first answer, median, 95th percentile, and that of this process's CPU; milliseconds."""
 COUNTED = 3
 
 
@@ -52,10 +52,12 @@ def main() -> None:
         with folder_of(options.keep) as folder:
             small, large = (measure(backend, folder, n, options.rounds) for n in (options.next_to, options.versions))
         print(f"\n{backend}, {options.versions:,} versions next to {options.next_to:,}; load {os.getloadavg()[0]:.1f}")
-        print(f"{'question':<38}{'matches':>17}{'first':>8}{'p50':>7}{'p95':>7}{'p50, p95 to the small one':>28}")
-        for name, (matches, first, middle, slow) in large.items():
-            ratios = f"x{middle / small[name][2]:.2f} x{slow / small[name][3]:.2f}"
-            print(f"{name:<38}{matches:>17}{first:>8.1f}{middle:>7.2f}{slow:>7.2f}{ratios:>28}", flush=True)
+        titles = f"{'first':>8}{'p50':>7}{'p95':>7}{'CPU p95':>9}{'to small: p50':>15}{'p95':>7}"
+        print(f"{'question':<38}{'matches':>17}{titles}")
+        for name, (matches, *times) in large.items():
+            first, middle, slow, busy = times
+            ratios = f"{middle / small[name][2]:>14.2f}x{slow / small[name][3]:>6.2f}x"
+            print(f"{name:<38}{matches:>17}{first:>8.1f}{middle:>7.2f}{slow:>7.2f}{busy:>9.2f}{ratios}", flush=True)
 
 
 @contextmanager
@@ -97,14 +99,16 @@ def warm(folder: Path, size: int) -> None:
                     pass
 
 
-def timed(ask: Callable[[int], object], rounds: int) -> tuple[float, float, float]:
-    """Return first, median and 95th percentile of the answers' times in milliseconds."""
-    times = []
+def timed(ask: Callable[[int], object], rounds: int) -> tuple[float, float, float, float]:
+    """Return first, median and 95th percentile of the answers' times, and of the CPU's, in milliseconds."""
+    walls, cpus = [], []
     for n in range(rounds):
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         ask(n)
-        times.append(1e3 * (time.perf_counter() - began))
-    return times[0], float(np.median(times[1:])), float(np.percentile(times[1:], 95))
+        walls.append(1e3 * (time.perf_counter() - began))
+        cpus.append(1e3 * (time.process_time() - busy))
+    slow, busy = float(np.percentile(walls[1:], 95)), float(np.percentile(cpus[1:], 95))
+    return walls[0], float(np.median(walls[1:])), slow, busy
 
 
 def references(catalogue: Catalogue) -> dict[str, Callable[[int], str]]:

@@ -18,7 +18,7 @@ AHEAD = 500
 """How far to look along each source to see which has the fewest versions hereabouts."""
 COMMON = 5
 """If so many of AHEAD versions have the words that are looked for, a page of them is not far."""
-WORDS_AHEAD, WORDS_COMMON = 5000, 12
+WORDS_AHEAD, WORDS_COMMON = 2000, 5
 """The same, of ids, where words are all that is asked for: then no other table is read on the way."""
 
 

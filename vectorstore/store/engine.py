@@ -79,6 +79,7 @@ def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
             f"PostgreSQL needs the package {error.name}", "type: pip install 'steering-vectorstore[postgresql]'"
         ) from error
     event.listen(engine, "connect", partial(_require_utf8, url))
+    event.listen(engine, "connect", _plan_for_pages)
     event.listen(engine, "begin", _begin_postgresql)
     return engine
 
@@ -168,6 +169,14 @@ def _require_utf8(url: URL, connection: psycopg.Connection, _record: object) -> 
         raise InvalidInputError(
             f"the database {shown(url)} keeps texts as {encoding}", "make one with ENCODING 'UTF8', and give its URL"
         )
+
+
+def _plan_for_pages(connection: psycopg.Connection, _record: object) -> None:
+    # Starting workers, or a compiler, takes longer than reading a page.
+    connection.autocommit = True
+    connection.execute("SET max_parallel_workers_per_gather = 0").close()
+    connection.execute("SET jit = off").close()
+    connection.autocommit = False
 
 
 def _begin_sqlite(connection: Connection) -> None:
