@@ -1,0 +1,112 @@
+"""Two programs whose steps fall between each other's in the worst way: made to happen, not waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from tests.builders import make_card, make_vector
+from vectorstore.errors import IntegrityError, NotFoundError, UnavailableError
+from vectorstore.store import Store
+from vectorstore.store import save as saving
+from vectorstore.store.fsck import check
+from vectorstore.store.gc import collect
+from vectorstore.store.local_blobs import LocalBlobs
+from vectorstore.store.schema import BlobRow
+
+
+def save(store: Store, seed: int) -> str:
+    vector = make_vector(3, seed=seed)
+    return store.save("love", vector, make_card(vector)).version.reference
+
+
+def delete_and_collect(store: Store, reference: str) -> None:
+    store.delete(reference)
+    with store.database.write() as session:
+        session.execute(update(BlobRow).values(leased_until=datetime.now(UTC) - timedelta(days=2)))
+    collect(store, apply=True)
+
+
+def before_first(monkeypatch: pytest.MonkeyPatch, method: str, other: Callable[[], object]) -> None:
+    """Let another program act just before the blobs are asked for the first time."""
+    original, waiting = getattr(LocalBlobs, method), [other]
+
+    def late(*args: object, **options: object) -> object:
+        while waiting:
+            waiting.pop()()
+        return original(*args, **options)
+
+    monkeypatch.setattr(LocalBlobs, method, late)
+
+
+def test_a_version_that_was_collected_before_it_was_read_says_that_it_was_deleted(store: Store):
+    save(store, 1)
+    version = store.resolve("love@1")
+    delete_and_collect(store, "love@1")
+    with pytest.raises(NotFoundError, match=r"love@1 was deleted on \d{4}-\d\d-\d\d by "):
+        store.read(version)
+
+
+def test_a_name_whose_newest_version_goes_while_it_is_read_means_the_one_before(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    save(store, 1)
+    save(store, 2)
+    before_first(monkeypatch, "open", lambda: delete_and_collect(store, "love@2"))
+    assert store.read("love")[0] == make_vector(3, seed=1)
+
+
+def test_a_blob_that_is_missing_from_a_version_that_is_there_is_damage(store: Store):
+    save(store, 1)
+    store.blobs.delete(store.resolve("love").blobs[0].digest)
+    with pytest.raises(IntegrityError, match="is missing; restore it from a backup"):
+        store.read("love")
+
+
+def test_a_save_that_outlived_its_lease_is_not_acknowledged(store: Store, monkeypatch: pytest.MonkeyPatch):
+    # Between its two transactions others may have taken the bytes away, and be about to bring them again.
+    with monkeypatch.context() as short:
+        short.setattr(saving, "LEASE", timedelta(0))
+        with pytest.raises(UnavailableError, match="saving took longer than its lease of 0:00:00; save again"):
+            save(store, 1)
+    assert store.list().versions == ()
+    assert save(store, 1) == "love@1"
+
+
+def test_a_lease_is_never_made_shorter(store: Store, monkeypatch: pytest.MonkeyPatch):
+    save(store, 1)
+    with store.database.read() as session:
+        before = session.scalars(select(BlobRow.leased_until).order_by(BlobRow.digest)).all()
+    monkeypatch.setattr(saving, "LEASE", timedelta(minutes=1))
+    save(store, 1)
+    with store.database.read() as session:
+        assert session.scalars(select(BlobRow.leased_until).order_by(BlobRow.digest)).all() == before
+
+
+@pytest.mark.parametrize("method", ["verify", "open", "all"])
+@pytest.mark.parametrize("again", [False, True])
+def test_what_is_deleted_and_saved_again_while_it_is_checked_is_no_problem(
+    store: Store, monkeypatch: pytest.MonkeyPatch, method: str, *, again: bool
+):
+    save(store, 1)
+    save(store, 2)
+    waiting = [None]
+
+    def late(blobs: LocalBlobs, *args: object, **options: object) -> object:
+        if not waiting:
+            return original(blobs, *args, **options)
+        waiting.pop()
+        delete_and_collect(store, "love@2")
+        try:
+            return original(blobs, *args, **options)
+        finally:
+            if again:
+                save(store, 2)
+
+    original = getattr(LocalBlobs, method)
+    monkeypatch.setattr(LocalBlobs, method, late)
+    assert check(store, full=True).problems == []
+    assert not waiting
