@@ -34,6 +34,9 @@ COMMANDS = {
     "delete": Entry("delete:delete", "Delete a version for good; its number never means anything else."),
     "lineage": Entry("lineage:lineage", "Show what a version is made of, and what uses it."),
     "audit": Entry("audit:audit", "List what was changed, when and by whom; oldest first."),
+    "recompute": Entry(
+        "recompute:recompute", "Compute a version again from its card, and say whether it agrees.", slow=True
+    ),
     "methods": Entry("methods:methods", "List the extraction methods and their options.", slow=True),
     "gc": Entry("gc:gc", "Free the bytes of deleted versions and unfinished saves."),
     "fsck": Entry("fsck:fsck", "Check that the library is sound; list what is not."),

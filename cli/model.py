@@ -58,11 +58,17 @@ def optional_model_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return _model_options(function, required=False)
 
 
-def _model_options(function: Callable[..., Any], *, required: bool) -> Callable[..., Any]:
+def recorded_model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the same options for a command that knows the model from a card; `choice.reference` is empty by default."""
+    return _model_options(function, required=False, default="")
+
+
+def _model_options(function: Callable[..., Any], *, required: bool, default: str | None = None) -> Callable[..., Any]:
     @click.option(
         "--model",
         "reference",
         required=required,
+        default=default,
         metavar="REF",
         help="demo, a folder, a .gguf file or OWNER/MODEL@REVISION.",
     )
