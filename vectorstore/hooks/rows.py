@@ -31,8 +31,9 @@ class Rows:
             InvalidInputError: when there are more or fewer.
         """
         if self._numbers is not None and prompts != len(self._numbers):
+            given = "1 plan was" if len(self._numbers) == 1 else f"{len(self._numbers)} plans were"
             raise InvalidInputError(
-                f"the batch has {prompts} rows, but {len(self._numbers)} plans were given",
+                f"the batch has {prompts} rows, but {given} given",
                 "give one plan, or None, for each row",
             )
 
