@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.builders import make_card, make_vector
-from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, UnavailableError
 from vectorstore.store import Store
 from vectorstore.store.backends import open_blobs
 from vectorstore.store.backup import backup, restore
 from vectorstore.store.database import downgrade, upgrade
 from vectorstore.store.fsck import check
+from vectorstore.store.rebuild import rebuild
 
 
 def save(store: Store, seed: int, name: str = "love") -> str:
@@ -159,3 +160,60 @@ def test_a_backup_of_an_older_program_comes_back_with_todays_schema(home: Path, 
     with opened(tmp_path / "new") as store:
         assert len(store.history("love")) == 3
     assert upgrade(url) != "0001"
+
+
+def test_a_backup_is_not_written_over_another_library_nor_over_a_later_state(home: Path, tmp_path: Path):
+    with Store.open(f"sqlite:///{tmp_path}/other/library.db") as other:
+        save(other, 50, "precious")
+    with opened(home) as store:
+        backup(store, str(tmp_path / "copy"))
+        for folder in ("other", "copy"):
+            with opened(tmp_path / folder) as another:
+                save(another, 60, "later")
+            with pytest.raises(ConflictError, match="holds no older state of this library; name a new folder"):
+                backup(store, str(tmp_path / folder))
+    with opened(tmp_path / "other") as other:
+        assert [version.reference for version in other.list()] == ["later@1", "precious@1"]
+    assert not (tmp_path / "other" / "library.db.new").exists()
+
+
+def test_an_older_backup_that_is_in_use_is_not_replaced_below_its_log(home: Path, tmp_path: Path):
+    with opened(home) as store:
+        backup(store, str(tmp_path / "copy"))
+        save(store, 7)
+        with opened(tmp_path / "copy") as copy:
+            check(copy, full=True)  # which notes what it has verified, in the copy's log
+            with pytest.raises(UnavailableError, match=r"copy/library.db cannot be used .*locked"):
+                backup(store, str(tmp_path / "copy"))
+            assert len(copy.history("love")) == 3
+        assert backup(store, str(tmp_path / "copy")).versions == 4
+    assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == ["blobs", "library.db"]
+    with opened(tmp_path / "copy") as copy:
+        assert check(copy, full=True).ok
+
+
+@pytest.mark.parametrize("ending", ["-wal", "-journal"])
+def test_a_restore_beside_the_log_of_a_lost_database_is_refused(home: Path, tmp_path: Path, ending: str):
+    with opened(home) as store:
+        backup(store, str(tmp_path / "copy"))
+    (tmp_path / "back").mkdir()
+    (tmp_path / "back" / f"library.db{ending}").write_bytes(b"log")
+    with pytest.raises(ConflictError, match=f"library.db{ending} is there, the log of another database; move it away"):
+        bring_back(tmp_path / "copy", tmp_path / "back")
+
+
+def test_a_restore_among_blobs_that_are_left_mends_damaged_ones_and_keeps_others(home: Path, tmp_path: Path):
+    with opened(home) as store:
+        backup(store, str(tmp_path / "copy"))
+        later, damaged = save(store, 7)[7:], store.resolve("love@1").blobs[0].digest[7:]
+    path = home / "blobs" / "sha256" / damaged[:2] / damaged
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1] + b"X")
+    (home / "library.db").unlink()
+    assert bring_back(tmp_path / "copy", home).copied == 1
+    assert sorted(path.name for path in home.iterdir()) == ["blobs", "library.db"]
+    with opened(home) as store:
+        assert {problem.kind for problem in check(store, full=True).problems} == {"orphan"}
+        assert rebuild(store).versions == ["love@4"]
+        assert store.resolve("love").digest == f"sha256:{later}"
+        assert check(store, full=True).ok

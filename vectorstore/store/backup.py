@@ -26,7 +26,8 @@ from vectorstore.store.store import Store
 
 DATABASE = "library.db"
 UNFINISHED = f"{DATABASE}.new"
-_FILES = ("", "-journal", "-wal", "-shm")  # what SQLite may leave of a database when its program is killed
+_LOGS = ("-journal", "-wal")  # what SQLite leaves beside a database when its program is killed
+_EVENT = "SELECT hash FROM events JOIN namespaces ON namespaces.id = events.namespace_id WHERE name = ? AND seq = ?"
 CHUNK = 1 << 20
 
 
@@ -61,7 +62,7 @@ def backup(store: Store, folder: str) -> Copied:
 
     Raises:
         InvalidInputError: for a library in PostgreSQL.
-        ConflictError: when the folder holds something else, or is the library's own.
+        ConflictError: when the folder holds something else, such as another library, or is the library's own.
         IntegrityError: when a blob is missing or damaged; the backup before stays as it was.
         UnavailableError: when the disk cannot take it.
     """
@@ -72,6 +73,7 @@ def backup(store: Store, folder: str) -> Copied:
         fresh = target / UNFINISHED
         _copy_database(source, fresh)
         copied = _copy_blobs(fresh, store.blobs, LocalBlobs(target / "blobs"), target)
+        _settle(target / DATABASE)
         _put(fresh, target / DATABASE)
     return copied
 
@@ -89,16 +91,26 @@ def restore(folder: str, database_url: str, blobs: Blobs) -> Copied:
     if not (source / DATABASE).is_file():
         raise NotFoundError(f"there is no backup in {source}", f"name the folder that has {DATABASE} and blobs in it")
     target = _file_of(read_url(database_url))
-    if target.exists():
-        raise ConflictError(f"there is a library at {target} already", "move it away, or name another place")
+    _require_none(target)
     with translated(read_url(database_url)):
         make_folder(target.parent)
         fresh = target.with_name(f"{target.name}.new")
-        _copy_database(source / DATABASE, fresh)
-        copied = _copy_blobs(fresh, LocalBlobs(source / "blobs"), blobs, target.parent)
-        _check(fresh, blobs)
-        _put(fresh, target)
+        try:
+            _copy_database(source / DATABASE, fresh)
+            copied = _copy_blobs(fresh, LocalBlobs(source / "blobs"), blobs, target.parent, full=True)
+            _check(fresh, blobs)
+            _put(fresh, target)
+        finally:
+            _remove(fresh)
     return copied
+
+
+def _require_none(target: Path) -> None:
+    if target.exists():
+        raise ConflictError(f"there is a library at {target} already", "move it away, or name another place")
+    for log in (target.with_name(f"{target.name}{ending}") for ending in _LOGS):
+        if log.exists():  # SQLite would carry out what it says on whatever lies beside it
+            raise ConflictError(f"{log} is there, the log of another database", "move it away, or name another place")
 
 
 def _check(database: Path, blobs: Blobs) -> None:
@@ -106,7 +118,8 @@ def _check(database: Path, blobs: Blobs) -> None:
     url = f"sqlite:///{quote(str(database))}"
     upgrade(url)
     with Store(Database.open(url, create=False), blobs, database.parent) as store:
-        problems = check(store).problems
+        # What is left of the library that was lost may know more blobs; `rebuild` finds versions in them.
+        problems = [problem for problem in check(store).problems if problem.kind != "orphan"]
     if problems:
         raise IntegrityError(f"the backup is damaged: {problems[0].subject}: {problems[0].detail}", "use another one")
 
@@ -127,36 +140,65 @@ def _target(folder: str, source: Path) -> Path:
     ours = any((target / name).is_file() for name in (DATABASE, UNFINISHED))
     if target.is_dir() and any(target.iterdir()) and not ours:
         raise ConflictError(f"{target} holds something else", "name a new folder, or one with an older backup")
+    _require_older(target / DATABASE, source)
     return target
+
+
+def _require_older(copy: Path, source: Path) -> None:
+    """Refuse to write over what is no earlier state of the library, by the last events of both."""
+    if not copy.exists():
+        return
+    with translated(_url(copy)), closing(sqlite3.connect(copy)) as old, closing(sqlite3.connect(source)) as live:
+        for name, seq, last in old.execute("SELECT name, event_seq, event_hash FROM namespaces WHERE event_seq > 0"):
+            if live.execute(_EVENT, (name, seq)).fetchone() != (last,):
+                raise ConflictError(f"{copy.parent} holds no older state of this library", "name a new folder")
+
+
+def _settle(database: Path) -> None:
+    """Bring into an older backup what programs that use it have in its log, which would ruin the one that follows."""
+    if database.exists():
+        with translated(_url(database)), closing(sqlite3.connect(database)) as old:
+            old.execute("PRAGMA journal_mode=DELETE").close()
+
+
+def _url(database: Path) -> URL:
+    return URL.create("sqlite", database=str(database))
 
 
 def _copy_database(source: Path, fresh: Path) -> None:
     """Copy one moment of the database, with SQLite's own means; the copy has no log beside it."""
-    for ending in _FILES:
-        fresh.with_name(f"{fresh.name}{ending}").unlink(missing_ok=True)
+    _remove(fresh)
     with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(fresh)) as copy:
         live.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE").close()
 
 
-def _copy_blobs(database: Path, source: Blobs, target: Blobs, folder: Path) -> Copied:
+def _remove(database: Path) -> None:
+    for ending in ("", *_LOGS, "-shm"):
+        database.with_name(f"{database.name}{ending}").unlink(missing_ok=True)
+
+
+def _copy_blobs(database: Path, source: Blobs, target: Blobs, folder: Path, *, full: bool = False) -> Copied:
     blobs = copied = size = 0
     with closing(sqlite3.connect(database)) as connection:
         (versions,) = connection.execute("SELECT count(*) FROM versions").fetchone()
         for digest, length in connection.execute("SELECT digest, size FROM blobs WHERE state = 'live'"):
             blobs += 1
-            if not _present(target, digest, length):
+            if not _present(target, digest, length, full=full):
                 _copy_blob(source, target, digest, length)
                 copied, size = copied + 1, size + length
     return Copied(str(folder), versions, blobs, copied, size)
 
 
-def _present(target: Blobs, digest: str, length: int) -> bool:
-    """Return whether a blob is there already, of the right size."""
+def _present(target: Blobs, digest: str, length: int, *, full: bool) -> bool:
+    """Return whether a blob is there already, of the right size; `full` hashes it."""
     try:
-        return target.exists(digest) and len(target.open(digest, length)) == length
+        if target.exists(digest):
+            target.verify(digest, length, full=full)
+            return True
     except IntegrityError:
-        return False
+        pass
+    return False
 
 
 def _copy_blob(source: Blobs, target: Blobs, digest: str, length: int) -> None:
