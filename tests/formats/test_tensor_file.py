@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,18 @@ def test_a_file_that_is_not_there_is_not_found(tmp_path: Path):
 def test_a_folder_is_refused(tmp_path: Path):
     (tmp_path / "love.npy").mkdir()
     with pytest.raises(InvalidInputError, match="is a folder"):
+        read_tensors(tmp_path / "love.npy")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "love.npy")
+    with pytest.raises(InvalidInputError, match="is a pipe or a device"):
+        read_tensors(tmp_path / "love.npy")
+
+
+def test_a_device_is_refused_and_not_read_forever(tmp_path: Path):
+    (tmp_path / "love.npy").symlink_to("/dev/zero")
+    with pytest.raises(InvalidInputError, match="is a pipe or a device"):
         read_tensors(tmp_path / "love.npy")
 
 

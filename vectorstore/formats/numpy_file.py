@@ -19,6 +19,7 @@ from vectorstore.vector import Array
 MAGIC = b"\x93NUMPY"
 MAX_HEADER = 10_000
 MAX_MEMBERS = 1024
+MAX_AXES = 32
 _AGAIN = "write it again with numpy.save()"
 
 
@@ -54,6 +55,9 @@ def _members(archive: zipfile.ZipFile, limit: int) -> dict[str, zipfile.ZipInfo]
         raise IntegrityError(f"{len(listed)} arrays of {size} bytes", "save the directions alone")
     if len(members) != len(listed):
         raise IntegrityError("two arrays of one name", "write it again with numpy.savez()")
+    if {member.compress_type for member in listed} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        # zipfile unpacks others whole before it looks at their size: 445 bytes of bzip2 become 400 MB
+        raise IntegrityError("arrays packed in a way NumPy never packs them", "write it again with numpy.savez()")
     return members
 
 
@@ -93,6 +97,9 @@ def _checked(fields: object) -> tuple[np.dtype[np.generic], bool, tuple[int, ...
     descr, fortran, shape = fields["descr"], fields["fortran_order"], fields["shape"]
     if not isinstance(descr, str) or not isinstance(fortran, bool) or not isinstance(shape, tuple):
         raise TypeError("not their types")
-    if not all(type(length) is int and 0 <= length < 1 << 40 for length in shape):
+    dtype = np.dtype(descr)
+    if not all(type(length) is int and 0 <= length < 1 << 40 for length in shape) or len(shape) > MAX_AXES:
         raise ValueError("not a shape")
-    return np.dtype(descr), fortran, shape
+    if dtype.subdtype is not None:
+        raise ValueError("a shape within a type")
+    return dtype, fortran, shape

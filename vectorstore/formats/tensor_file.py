@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from vectorstore.canonical import check_text, digest
 from vectorstore.card import Card
@@ -39,7 +40,7 @@ def read_tensors(path: str | Path) -> TensorFile:
     """Read `.safetensors`, `.npy`, `.npz`, or `.pt`, `.pth` and `.bin`; only the last three import torch.
 
     Raises:
-        InvalidInputError: for any other kind of file, a folder, or one larger than MAX_FILE.
+        InvalidInputError: for any other kind of file, a folder, a device, or one larger than MAX_FILE.
         NotFoundError: when it is not there.
         IntegrityError: when it is damaged, or would run code.
         UnavailableError: when it cannot be read.
@@ -78,7 +79,10 @@ def _bytes(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise InvalidInputError(f"{path} is a folder", "name a file in it")
-        size = path.stat().st_size
+        status = path.stat()
+        if not S_ISREG(status.st_mode):  # a pipe or a device may have no end
+            raise InvalidInputError(f"{path} is a pipe or a device", "write what it gives to a file")
+        size = status.st_size
         if size > MAX_FILE:
             raise InvalidInputError(f"{path} has {size} bytes, more than {MAX_FILE}", "save the directions alone")
         data = path.read_bytes()
