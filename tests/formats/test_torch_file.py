@@ -148,3 +148,23 @@ def test_a_whole_module_is_refused():
 def test_bytes_that_are_no_such_file_are_refused(data: bytes):
     with pytest.raises(IntegrityError, match="PyTorch can read"):
         read_pt(data, LIMIT)
+
+
+def test_many_tensors_of_one_small_storage_are_refused_for_their_size_together():
+    value = {f"a{number}": torch.zeros(1).expand(1 << 16) for number in range(8)}  # 256 KiB each, 4 bytes in the file
+    assert len(saved(value)) < LIMIT // 64
+    with pytest.raises(IntegrityError, match=r"shape \[65536\], which is too large"):
+        read(value)
+
+
+def test_a_list_that_holds_one_list_many_times_is_refused_before_it_is_walked():
+    long = [0.5] * 20_000
+    with pytest.raises(IntegrityError, match="more than 262144 values"):
+        read([long] * 20_000)
+
+
+@pytest.mark.parametrize(
+    "name", [10**400, ("a", 1), "a" * 2000, None], ids=["a long number", "a tuple", "a long text", "nothing"]
+)
+def test_a_tensor_whose_name_is_no_short_text_or_number_is_left_out(name: object):
+    assert list(read({name: ONE, "b": TWO})) == ["b"]

@@ -7,6 +7,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from pickle import UnpicklingError
 
 import ml_dtypes
@@ -17,6 +18,9 @@ from vectorstore.errors import IntegrityError
 from vectorstore.vector import Array
 
 _CODE = re.compile(r"GLOBAL ([\w.]+)")
+MAX_VALUES = 1 << 18
+MAX_NAME = 1000
+MAX_NUMBER = 1 << 31
 _WRITTEN = "write it again with torch.save({'layer.6': tensor}, FILE), or as .safetensors"
 
 
@@ -24,16 +28,22 @@ def read_pt(data: bytes, limit: int) -> dict[str, Array]:
     """Return the tensors by key: a lone tensor's is empty, a list's are its numbers, a nested one's are `a.b`.
 
     They may be a tensor, or lists and dictionaries of tensors, one in another; whatever else is in these is left out.
+    Together they take `limit` bytes at most.
 
     Raises:
         IntegrityError: for bytes that are no such file, or that want code to run.
     """
     _check_size(data, limit)
     arrays: dict[str, Array] = {}
-    for key, tensor in _tensors(_load(data)):
+    size = 0
+    for key, tensor in _tensors(_load(data), count(1)):
         if key in arrays:
             raise IntegrityError(f"two tensors of the name '{key[:60]}'", _WRITTEN)
-        if _is_plain(tensor, limit):
+        if _is_plain(tensor):
+            size += tensor.numel() * tensor.element_size()
+            if size > limit:  # a small storage can pretend to be tensors of any size
+                shape = list(tensor.shape)[:4]
+                raise IntegrityError(f"a tensor of shape {shape}, which is too large", "save the directions alone")
             arrays[key] = _array(tensor)
     return arrays
 
@@ -63,11 +73,15 @@ def _load(data: bytes) -> object:
         raise IntegrityError(f"no file that PyTorch can read ({type(error).__name__})", _WRITTEN) from error
 
 
-def _tensors(value: object, key: str = "", depth: int = 2) -> Iterator[tuple[str, Tensor]]:
+def _tensors(value: object, seen: Iterator[int], key: str = "", depth: int = 2) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors; `seen` counts the values, since a list may hold one other list a million times."""
     if isinstance(value, Tensor):
         yield key, value
     for name, child in _children(value) if depth else ():
-        yield from _tensors(child, f"{key}.{name}" if key else str(name), depth - 1)
+        if next(seen) > MAX_VALUES:
+            raise IntegrityError(f"more than {MAX_VALUES} values", _WRITTEN)
+        if isinstance(child, Tensor | Mapping | list | tuple) and (text := _name(name)) is not None:
+            yield from _tensors(child, seen, f"{key}.{text}" if key else text, depth - 1)
 
 
 def _children(value: object) -> Iterable[tuple[object, object]]:
@@ -76,10 +90,15 @@ def _children(value: object) -> Iterable[tuple[object, object]]:
     return enumerate(value) if isinstance(value, list | tuple) else ()
 
 
-def _is_plain(tensor: Tensor, limit: int) -> bool:
-    """Return whether NumPy has a word for it; a small storage can pretend to be a tensor of any size."""
-    if tensor.numel() * tensor.element_size() > limit:
-        raise IntegrityError(f"a tensor of shape {list(tensor.shape)[:4]}, which is too large", "save the directions")
+def _name(name: object) -> str | None:
+    """Return the text of a key; None where it is neither a number nor text, or a long one."""
+    if isinstance(name, int):
+        return str(name) if abs(name) < MAX_NUMBER else None
+    return name if isinstance(name, str) and len(name) <= MAX_NAME else None
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Return whether NumPy has a word for it."""
     strided = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
     return strided and (tensor.dtype == torch.bfloat16 or tensor.dtype in _NUMPY)
 
