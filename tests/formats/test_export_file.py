@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from stat import S_IMODE
 
 import pytest
 
@@ -74,5 +75,13 @@ def test_a_target_that_cannot_be_is_refused(love: Store, tmp_path: Path):
 
 
 def test_a_disk_that_does_not_take_it_is_unavailable(love: Store):
-    with pytest.raises(UnavailableError):
+    with pytest.raises(UnavailableError, match=r"^cannot write /proc/love\.safetensors \(.*check that its folder"):
         export_file(love, "love", Path("/proc/love.safetensors"))
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(love: Store, tmp_path: Path):
+    to = tmp_path / "love.safetensors"
+    export_file(love, "love", to)
+    to.chmod(0o600)
+    export_file(love, "love", to, force=True)
+    assert S_IMODE(to.stat().st_mode) == 0o600

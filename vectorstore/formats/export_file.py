@@ -7,12 +7,12 @@ import os
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from stat import S_IMODE
 
-from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, UnavailableError
 from vectorstore.manifest import BlobEntry
 from vectorstore.reference import Reference, parse_reference
 from vectorstore.store import Store
-from vectorstore.store.engine import unavailable
 from vectorstore.store.folders import sync_folder
 from vectorstore.store.version import Version
 
@@ -22,7 +22,8 @@ CHUNK = 1 << 20
 def export_file(store: Store, reference: str | Reference, to: str | Path, *, force: bool = False) -> Version:
     """Write the blob of a vector to the file `to`, and return the version it is of.
 
-    The file is whole or not there: it is written beside, checked, synced, and then given its name.
+    The file is whole or not there: it is written beside, checked, synced, and then given its name. One that it replaces
+    leaves it its permissions.
 
     Raises:
         NotFoundError: when there is no such version, or no folder to write to.
@@ -39,10 +40,14 @@ def export_file(store: Store, reference: str | Reference, to: str | Path, *, for
             f"{version.reference} is a recipe, and a file holds one vector", _compose(version.reference)
         )
     entry = version.blobs[0]
+    blob = store.blobs.open(entry.digest, entry.size)
     try:
-        _write(path, store.blobs.open(entry.digest, entry.size), entry)
+        _write(path, blob, entry)
     except OSError as error:
-        raise unavailable(error) from error
+        raise UnavailableError(
+            f"cannot write {path} ({error.strerror or error})",
+            "check that its folder can be written and the disk has space",
+        ) from error
     return version
 
 
@@ -71,6 +76,8 @@ def _write(path: Path, data: memoryview, entry: BlobEntry) -> None:
     sha256 = hashlib.sha256()
     try:
         with beside.open("xb") as file:
+            if path.exists():  # what was kept from others stays so
+                beside.chmod(S_IMODE(path.stat().st_mode))
             for start in range(0, len(data), CHUNK):
                 sha256.update(data[start : start + CHUNK])
                 file.write(data[start : start + CHUNK])
