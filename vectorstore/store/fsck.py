@@ -13,6 +13,7 @@ from vectorstore.errors import IntegrityError
 from vectorstore.store import soundness
 from vectorstore.store.deletion import needed
 from vectorstore.store.problems import BATCH, Checked, Problem, pages
+from vectorstore.store.quarantine import put_aside
 from vectorstore.store.schema import BlobRow, VersionBlobRow, VersionRow
 from vectorstore.store.store import Store
 from vectorstore.store.version import short_name
@@ -40,7 +41,7 @@ def check(store: Store, *, full: bool = False, quarantine: bool = False) -> Chec
     checked.problems += soundness.of_events(store, checked)
     if quarantine:
         aside = {problem.subject for problem in checked.problems if problem.kind in ("damaged", "orphan")}
-        checked.quarantined = [store.blobs.quarantine(name) for name in sorted(aside)]
+        checked.quarantined = [away for name in sorted(aside) if (away := put_aside(store, name)) is not None]
     return checked
 
 

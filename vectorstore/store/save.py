@@ -105,7 +105,7 @@ def _lease(session: Session, staged: Sequence[Staged | BlobEntry]) -> datetime:
     until = datetime.now(UTC) + LEASE
     for blob in sorted(staged, key=lambda blob: blob.digest):
         values = {"digest": blob.digest, "size": blob.size, "state": "pending", "leased_until": until}
-        statement = _insert(session, BlobRow).values(values)
+        statement = insert_into(session, BlobRow).values(values)
         # A lease never gets shorter: this save may have waited for the row while another one renewed it.
         longer = case((BlobRow.leased_until > until, BlobRow.leased_until), else_=until)
         # Whoever collects it at this moment holds the row's lock until the file is gone; then this makes a new row.
@@ -145,10 +145,10 @@ def _make_name(session: Session, draft: Draft) -> None:
     """Make the namespace and the name, unless another program does at this moment."""
     now = datetime.now(UTC)
     namespace = {"name": draft.namespace, "created_at": now, "event_seq": 0, "event_hash": ""}
-    session.execute(_insert(session, NamespaceRow).values(namespace).on_conflict_do_nothing())
+    session.execute(insert_into(session, NamespaceRow).values(namespace).on_conflict_do_nothing())
     namespace_id = session.scalars(select(NamespaceRow.id).where(NamespaceRow.name == draft.namespace)).one()
     name = {"namespace_id": namespace_id, "name": draft.name, "kind": draft.manifest.kind, "created_at": now}
-    session.execute(_insert(session, ArtifactRow).values(name | {"next_version": 1}).on_conflict_do_nothing())
+    session.execute(insert_into(session, ArtifactRow).values(name | {"next_version": 1}).on_conflict_do_nothing())
 
 
 def _make_live(session: Session, digests: set[str], until: datetime) -> None:
@@ -157,6 +157,8 @@ def _make_live(session: Session, digests: set[str], until: datetime) -> None:
     # Rows alone prove nothing after the lease: the bytes may be gone, and another save be about to bring them again.
     if len(rows) != len(digests) or datetime.now(UTC) >= until:
         raise UnavailableError(f"saving took longer than its lease of {LEASE}", "save again")
+    if any(row.leased_until < until for row in rows):
+        raise UnavailableError("the bytes were put aside while they were saved", "save again")
     for row in rows:
         row.state, row.verified_at = "live", datetime.now(UTC)
 
@@ -223,6 +225,6 @@ def _parents(session: Session, digests: Sequence[str]) -> list[int]:
     return [version_id for version_id in found.values() if version_id is not None]
 
 
-def _insert(session: Session, row: type[Base]) -> sqlite.Insert | postgresql.Insert:
+def insert_into(session: Session, row: type[Base]) -> sqlite.Insert | postgresql.Insert:
     """Return the dialect's INSERT, which knows ON CONFLICT."""
     return sqlite.insert(row) if session.get_bind().dialect.name == "sqlite" else postgresql.insert(row)
