@@ -87,6 +87,14 @@ def test_vectors_of_different_weights_make_one_only_by_force(flat: Store):
     assert card.model == MODEL
 
 
+def test_a_card_takes_r_from_versions_of_its_own_model_only(flat: Store):
+    save(flat, "tuned", [1, 1], place=Place("resid_pre", 5), seed=7)
+    _, card = to_vector(compose(flat, "east + up + tuned"), force=True)
+    assert card.model == MODEL
+    assert card.places == (Place("resid_pre", 3), Place("resid_pre", 4), Place("resid_pre", 5))
+    assert dict(card.residual_norms) == {Place("resid_pre", 3): 20, Place("resid_pre", 4): 20}
+
+
 def test_what_is_not_saved_has_no_lineage(flat: Store):
     vector, card = flat.read("east")
     for plan in (plan_of(vector, card), plan_of(vector)):

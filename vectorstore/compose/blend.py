@@ -73,7 +73,7 @@ def _model(ingredients: tuple[Ingredient, ...], *, force: bool) -> ModelIdentity
     model = first.card.model
     for other in ingredients[1:]:
         its = other.card.model
-        if not force and (model.fit(its) != "same" or model.bos_token_id != its.bos_token_id):
+        if not force and not _is_one(model, its):
             raise MisfitError(
                 f"{first.label} was computed on {model.reference} and {other.label} on {its.reference}: other weights, "
                 "another vocabulary or another beginning of sequence",
@@ -82,14 +82,21 @@ def _model(ingredients: tuple[Ingredient, ...], *, force: bool) -> ModelIdentity
     return model
 
 
+def _is_one(model: ModelIdentity, other: ModelIdentity) -> bool:
+    """Return whether activations of one are those of the other."""
+    return model.fit(other) == "same" and model.bos_token_id == other.bos_token_id
+
+
 def _items(plan: Plan) -> tuple[Json, ...]:
     made_of = {each.label: each.digest for each in plan.ingredients} | dict(plan.recipes)
     return tuple({"reference": reference, "digest": digest} for reference, digest in made_of.items())
 
 
 def _residual_norms(plan: Plan) -> dict[Place, float]:
-    """Return R where a card of the plan knows it: the model is one, so it is everybody's."""
+    """Return R where a card of the plan knows it: of the blend's own model, which is that of the first version."""
+    model = plan.ingredients[0].card.model
     known: dict[Place, float] = {}
     for ingredient in plan.ingredients:
-        known = dict(ingredient.card.residual_norms) | known
+        if _is_one(model, ingredient.card.model):
+            known = dict(ingredient.card.residual_norms) | known
     return {place: known[place] for place in plan.places if place in known}
