@@ -294,3 +294,21 @@ def test_force_lets_a_bare_name_mean_its_newest_version_though_none_fits(library
     with pytest.raises(MisfitError):
         compose(library, "love", model=alien)
     assert compose(library, "love", model=alien, force=True).steps
+
+
+def test_exact_numbers_of_thousands_of_digits_are_taken(own_library: Store):
+    text = "love[3]"
+    for _ in range(50):
+        text = f"1.{'0' * 140}1*({text})"
+    (step,) = compose(own_library, f"normalize({text} + calm[3])").steps
+    (plain,) = compose(own_library, "normalize(love[3] + calm[3])").steps
+    np.testing.assert_allclose(step.direction, plain.direction, rtol=1e-6)
+
+
+def test_recipes_of_functions_nested_deeper_than_python_goes_are_one_error(own_library: Store):
+    own_library.save_recipe("m0", pin(own_library, "love[3]"))
+    for number in range(1, 14):
+        text = f"{'normalize(' * 95}m{number - 1}{')' * 95}"
+        own_library.save_recipe(f"m{number}", pin(own_library, text))
+    with pytest.raises(ExpressionError, match="of 'm13': its recipes and their functions are nested too deep"):
+        compose(own_library, "m13")

@@ -11,7 +11,7 @@ from vectorstore.compose.origins import Origin
 from vectorstore.compose.pins import Pin, Pins, look_up, parsed, pinned
 from vectorstore.compose.program import pieces, plan_steps, target_layers, within
 from vectorstore.compose.scope import Piece, Scope
-from vectorstore.errors import InvalidInputError, MisfitError
+from vectorstore.errors import ExpressionError, InvalidInputError, MisfitError
 from vectorstore.expression import Expression, Program
 from vectorstore.identity import ModelIdentity
 from vectorstore.part import Ingredient
@@ -50,7 +50,12 @@ def compose(
     else:
         text, tree = parsed(expression)
         pins = look_up(store, text, tree, model, force=force)
-    program = pieces(tree, composer.scope(text, pins))
+    try:
+        program = pieces(tree, composer.scope(text, pins))
+    except RecursionError:  # each of MAX_DEPTH recipes may have a hundred functions one in another
+        raise ExpressionError(
+            "its recipes and their functions are nested too deep", "save a flatter recipe", text=text
+        ) from None
     return Plan(plan_steps(program, composer.origins), text, composer.recipes_used)
 
 

@@ -64,11 +64,16 @@ def _operand(spot: Spot, factors: Mapping[tuple[str, Place], Fraction], origins:
     parts = [Part(tokens=tokens, factors={place: ratios[key]}, directions={place: directions[key]}) for key in keys]
     return Operand(
         direction=clean_total(place, parts),
-        account=" + ".join(f"{ratios[key]}*{key[0]}[{key[1]}]" for key in keys),
+        account=" + ".join(f"{_exact(ratios[key])}*{key[0]}[{key[1]}]" for key in keys),
         leading=leading,
         bases=tuple(base for key in keys for base in origins[key[0]].bases.get(key[1], ())),
         ingredients=tuple(each for key in keys for each in origins[key[0]].ingredients),
     )
+
+
+def _exact(number: Fraction) -> str:
+    """Return a text for the number: hexadecimal, since Python refuses decimals of more than 4,300 digits."""
+    return f"{number.numerator:x}/{number.denominator:x}"
 
 
 def clean_total(place: Place, parts: Sequence[Part]) -> Array:
