@@ -148,3 +148,10 @@ def test_different_weights_and_missing_base_points_are_noted(flat: Store):
     weights, base_point = report(compose(flat, "east then affine(tuned + north, 1)")).notes
     assert weights.startswith("default/east@1 was computed on tiny and default/tuned@1 on tuned: different weights")
     assert base_point.startswith("default/tuned@1, default/north@1 has no base point: affine works as ablate")
+
+
+def test_coefficients_whose_squares_no_float_holds_have_their_cosine(flat: Store):
+    save(flat, "twin", [3, 0], base=[1, 1])  # another version of the same bits, so that nothing cancels exactly
+    number = "1" + "0" * 190
+    (step,) = report(compose(flat, f"{number}*east - {number}*twin")).steps
+    assert (step.norm, step.interference, step.cosines[0].cosine, step.conflict) == (0, 0, -1, True)

@@ -163,7 +163,8 @@ def _cosines(terms: Sequence[PlanTerm], directions: Sequence[Array]) -> tuple[Co
 
 def _unit(direction: Array) -> Array:
     """Divide by the norm over all rows; zero stays."""
-    unit: Array = direction / (float(np.linalg.norm(direction)) or 1.0)
+    scaled = direction / (float(np.abs(direction).max()) or 1.0)  # squares neither overflow nor vanish
+    unit: Array = scaled / (float(np.linalg.norm(scaled)) or 1.0)
     return unit
 
 
