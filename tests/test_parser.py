@@ -97,7 +97,9 @@ ERRORS = [
     ("2(a + b)", 2, "expected an operator before '('"),
     ("(a)(b)", 4, "expected an operator before '('"),
     ("a then b)", 9, "this ')' closes nothing"),
-    ("(a then b)", 4, "expected + - * or 'then', not 'then'"),
+    ("(a then b)", 4, "'then' cannot stand inside parentheses; save the steps as a recipe"),
+    ("gate(a, 1, add(b) then c)", 19, "'then' cannot stand inside parentheses; save the steps as a recipe"),
+    ("(a b)", 4, "expected + - * or ')', not 'b'"),
     # signs and operators
     ("a -b", 3, "a minus between two vectors has a space on each side; write a - b"),
     ("2*a -b", 5, "a minus between two vectors has a space on each side"),

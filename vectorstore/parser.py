@@ -145,4 +145,7 @@ def _trouble(text: str, position: int, *, before_vector: bool, closable: bool) -
         return "a '(' is not closed", "write ')' at the end"
     if text[:position].rstrip().endswith("-"):
         return _TROUBLES["-"]
-    return _TROUBLES.get(text[position : position + 1], (f"expected + - * or 'then', not {found}", "write a + 2*b"))
+    if closable and found == "'then'":
+        return "'then' cannot stand inside parentheses", "save the steps as a recipe, and name it there"
+    more = "')'" if closable else "'then'"
+    return _TROUBLES.get(text[position : position + 1], (f"expected + - * or {more}, not {found}", "write a + 2*b"))
