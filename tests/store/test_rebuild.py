@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import os
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import text, update
 
 from tests.builders import make_card, make_vector
+from vectorstore.codec import pack
 from vectorstore.compose import compose, pin
+from vectorstore.manifest import NAME_ANNOTATION, VECTOR_BLOB, BlobEntry, Manifest
 from vectorstore.store import Store
+from vectorstore.store import rebuild as rebuilding
+from vectorstore.store.draft import (
+    AUTHORS_ANNOTATION,
+    DESCRIPTION_ANNOTATION,
+    LABELS_ANNOTATION,
+    LICENSE_ANNOTATION,
+    PARENTS_ANNOTATION,
+    PRESETS_ANNOTATION,
+    Draft,
+)
 from vectorstore.store.fsck import check
+from vectorstore.store.gc import collect
 from vectorstore.store.rebuild import rebuild
+from vectorstore.store.schema import BlobRow
 from vectorstore.vector import Place
 
 MANY_ITEMS = tuple({"positive": f"{number:0200}", "negative": " "} for number in range(400))
@@ -83,3 +101,48 @@ def test_what_is_damaged_or_incomplete_is_told_and_the_rest_is_back(store: Store
     assert "which is not in this library" in reasons["mixed@1"]
     assert f"sha256:{vector_blob}" in rebuilt.unused
     assert check(store, full=True).problems[0].kind == "orphan"
+
+
+HOSTILE = {
+    LABELS_ANNOTATION: ('{"\\u001b[2J":"x"}', "is not a label"),
+    DESCRIPTION_ANNOTATION: ("d" * 10_001, "the description has 10001 characters"),
+    LICENSE_ANNOTATION: ("MIT\0", "has control characters"),
+    AUTHORS_ANNOTATION: (f'["{"a" * 256}"]', "the author has 256 characters"),
+    PRESETS_ANNOTATION: ('{"far":{"coefficient":"1","layers":[40,41],"unit":"raw"}}', "preset|layer"),
+    PARENTS_ANNOTATION: ('["\\u001b[2J"]', "is not a digest"),
+}
+
+
+@pytest.mark.parametrize("annotation", HOSTILE)
+def test_what_could_not_be_saved_is_not_rebuilt_either(store: Store, annotation: str):
+    said, reason = HOSTILE[annotation]
+    vector = make_vector(3)
+    blob = pack(vector, make_card(vector))
+    annotations = {NAME_ANNOTATION: "other/love", annotation: said}
+    manifest = Manifest("vector", (BlobEntry.of(VECTOR_BLOB, blob),), annotations)
+    for data in (blob, manifest.to_bytes()):
+        store.blobs.stage(data).publish()
+    rebuilt = rebuild(store)
+    assert (rebuilt.versions, list(rebuilt.rejected)) == ([], [manifest.digest])
+    assert re.search(reason, rebuilt.rejected[manifest.digest])
+
+
+def test_what_is_collected_while_it_is_rebuilt_is_no_version(store: Store, monkeypatch: pytest.MonkeyPatch):
+    vector = make_vector(3)
+    store.save("love", vector, make_card(vector))
+    with store.database.write() as session:  # as a save leaves them that was killed days ago
+        for table in ("version_search", "version_blobs", "version_sites", "versions"):
+            session.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - our own tables
+        session.execute(update(BlobRow).values(state="pending", leased_until=datetime.now(UTC) - timedelta(days=3)))
+    original = rebuilding.stored_draft
+
+    def late(*args: Any) -> Draft:
+        draft = original(*args)
+        collect(store, apply=True)
+        return draft
+
+    monkeypatch.setattr(rebuilding, "stored_draft", late)
+    rebuilt = rebuild(store)
+    assert rebuilt.versions == []
+    assert "is missing" in next(iter(rebuilt.rejected.values()))
+    assert store.list().versions == ()

@@ -87,9 +87,9 @@ def draft_vector(name: str, vector: SteeringVector, card: Card, about: About) ->
         InvalidInputError: for anything that cannot be kept.
     """
     namespace, short = split_name(name)
-    _check_card(card)
+    check_card(card)
     measured = directions(vector, card)
-    _check_about(about, measured)
+    check_about(about, measured)
     contents: list[tuple[bytes, Check | None]] = [(pack(vector, card), unpack)]
     blobs = [BlobEntry.of(VECTOR_BLOB, contents[0][0])]
     if (items := card.data.detached()) is not None:
@@ -106,7 +106,7 @@ def draft_recipe(name: str, recipe: Recipe, about: About) -> Draft:
         InvalidInputError: for anything that cannot be kept.
     """
     namespace, short = split_name(name)
-    _check_about(about, {})
+    check_about(about, {})
     body = recipe.to_bytes()
     manifest = Manifest("recipe", (BlobEntry.of(RECIPE_BLOB, body),), _annotations(namespace, short, about))
     return Draft(namespace, short, about, manifest, ((body, _check_recipe),), terms=recipe.terms)
@@ -116,7 +116,12 @@ def _check_recipe(data: memoryview) -> None:
     Recipe.from_bytes(bytes(data))
 
 
-def _check_about(about: About, measured: Mapping[Place, Direction]) -> None:
+def check_about(about: About, measured: Mapping[Place, Direction]) -> None:
+    """Refuse what cannot be kept of what people say.
+
+    Raises:
+        InvalidInputError: for such a text, label, preset or parent.
+    """
     check_text("description", about.description, MAX_DESCRIPTION, lines=True)
     check_text("license", about.license)
     if isinstance(about.authors, str):
@@ -134,8 +139,12 @@ def _check_about(about: About, measured: Mapping[Place, Direction]) -> None:
             raise InvalidInputError(f"the parent '{parent[:80]}' is not a digest", "give the digests of versions")
 
 
-def _check_card(card: Card) -> None:
-    """Refuse texts of the card that no row can hold."""
+def check_card(card: Card) -> None:
+    """Refuse texts of the card that no row can hold.
+
+    Raises:
+        InvalidInputError: for such a text.
+    """
     check_text("model's reference", card.model.reference, REFERENCE_LENGTH)
     check_text("model's architecture", card.model.architecture)
     check_text("model's fingerprint", card.model.fingerprint, DIGEST_LENGTH)

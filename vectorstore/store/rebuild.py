@@ -31,7 +31,7 @@ class Rebuilt:
     Attributes:
         versions: references of the versions that were added.
         present: how many manifests were versions already.
-        rejected: why a manifest could not be used, by digest.
+        rejected: why a manifest, or a file that may be one, could not be used, by digest.
         unused: digests of files that belong to no version.
     """
 
@@ -57,7 +57,7 @@ def rebuild(store: Store) -> Rebuilt:
     rebuilt = Rebuilt()
     files = sorted(store.blobs.all(), key=lambda file: (file.modified, file.digest))
     used: set[str] = set()
-    waiting: Sequence[Stored] = [file for file in files if _is_manifest(store, file)]
+    waiting: Sequence[Stored] = [file for file in files if _is_manifest(store, file, rebuilt)]
     while waiting:
         missing: dict[str, str] = {}
         later = [file for file in waiting if not _add(store, file, rebuilt, used, missing)]
@@ -69,10 +69,14 @@ def rebuild(store: Store) -> Rebuilt:
     return rebuilt
 
 
-def _is_manifest(store: Store, file: Stored) -> bool:
+def _is_manifest(store: Store, file: Stored, rebuilt: Rebuilt) -> bool:
     if not len(_BEGINNING) < file.size <= MAX_MANIFEST:
         return False
-    return bytes(store.blobs.open(file.digest, file.size)[: len(_BEGINNING)]) == _BEGINNING
+    try:
+        return bytes(store.blobs.open(file.digest, file.size)[: len(_BEGINNING)]) == _BEGINNING
+    except IntegrityError as error:  # a bucket's blobs are hashed when they are fetched
+        rebuilt.rejected[file.digest] = error.problem
+        return False
 
 
 def _add(store: Store, file: Stored, rebuilt: Rebuilt, used: set[str], missing: dict[str, str]) -> bool:
@@ -84,7 +88,8 @@ def _add(store: Store, file: Stored, rebuilt: Rebuilt, used: set[str], missing: 
         manifest = Manifest.from_bytes(data)
         if _was_deleted(store, file.digest):
             return True
-        saved = commit_in_place(store.database, stored_draft(manifest, store.blobs.open), len(data))
+        draft = stored_draft(manifest, store.blobs.open)
+        saved = commit_in_place(store.database, store.blobs, draft, len(data))
     except UnavailableError:
         raise
     except NotFoundError as error:

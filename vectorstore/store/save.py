@@ -69,18 +69,21 @@ def commit(database: Database, blobs: Blobs, draft: Draft) -> Saved:
             return _publish(session, draft, staged, until)
 
 
-def commit_in_place(database: Database, draft: Draft, manifest_size: int) -> Saved:
+def commit_in_place(database: Database, blobs: Blobs, draft: Draft, manifest_size: int) -> Saved:
     """Save a draft whose blobs, and the manifest itself, are where they belong already, and were checked.
 
     Raises:
         ConflictError, NotFoundError, UnavailableError: as for `commit`.
+        IntegrityError: when a blob was collected since it was checked.
     """
-    blobs = (*draft.manifest.blobs, BlobEntry(MANIFEST_TYPE, draft.manifest.digest, manifest_size))
+    entries = (*draft.manifest.blobs, BlobEntry(MANIFEST_TYPE, draft.manifest.digest, manifest_size))
     with database.write() as session:
         _check(session, draft)
-        until = _lease(session, blobs)
+        until = _lease(session, entries)
+    for entry in entries:  # from now on they stay
+        blobs.verify(entry.digest, entry.size, full=False)
     with database.write() as session:
-        return _publish(session, draft, blobs, until)
+        return _publish(session, draft, entries, until)
 
 
 def _check(session: Session, draft: Draft) -> None:

@@ -20,6 +20,8 @@ from vectorstore.store.draft import (
     PRESETS_ANNOTATION,
     About,
     Draft,
+    check_about,
+    check_card,
 )
 from vectorstore.store.rows import directions
 from vectorstore.store.texts import split_name
@@ -36,19 +38,27 @@ def stored_draft(manifest: Manifest, open_blob: OpenBlob) -> Draft:
         IntegrityError: when a blob is missing or damaged, or something in it contradicts something else.
     """
     try:
-        namespace, name = split_name(manifest.annotations.get(NAME_ANNOTATION, ""))
-        about = _about(manifest)
+        return _draft(manifest, open_blob)
     except InvalidInputError as error:
-        raise IntegrityError(f"the manifest's annotations are wrong: {error.problem}", error.hint) from error
+        raise IntegrityError(f"what the manifest says is wrong: {error.problem}", error.hint) from error
+
+
+def _draft(manifest: Manifest, open_blob: OpenBlob) -> Draft:
+    namespace, name = split_name(manifest.annotations.get(NAME_ANNOTATION, ""))
+    about = _about(manifest)
     body, *others = ((entry, _hashed(entry, open_blob)) for entry in manifest.blobs)
     if manifest.kind == "recipe":
+        check_about(about, {})
         recipe = Recipe.from_bytes(bytes(_of_type(body, RECIPE_BLOB)))
         return Draft(namespace, name, about, manifest, (), terms=recipe.terms)
     vector, card = unpack(_of_type(body, VECTOR_BLOB))
     for _, lines in others:
         items = Fields({"items": [strict_loads(line, "an item") for line in bytes(lines).splitlines()]}, "the items")
         card = card.with_items(items.sequence("items", dict))
-    return Draft(namespace, name, about, manifest, (), card, directions(vector, card))
+    check_card(card)
+    measured = directions(vector, card)
+    check_about(about, measured)
+    return Draft(namespace, name, about, manifest, (), card, measured)
 
 
 def _hashed(entry: BlobEntry, open_blob: OpenBlob) -> memoryview:
