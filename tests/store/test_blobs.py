@@ -103,6 +103,20 @@ def test_every_file_and_its_folders_are_synced_before_it_is_published(blobs: Loc
     assert folder.parents[1] == blobs.root
 
 
+def test_a_folder_that_was_synced_into_its_own_is_not_again_unless_it_is_another(blobs: LocalBlobs, done: list[str]):
+    staged = blobs.stage(b"love")
+    staged.publish()
+    folder = staged.target.parent
+    done.clear()
+    blobs.stage(b"love").publish()
+    assert done[done.index("rename") :] == ["rename", str(folder)]
+    folder.rename(blobs.root / "sha256" / "away")
+    (blobs.root / "held").mkdir()  # so that the new folder cannot have the old one's inode
+    done.clear()
+    blobs.stage(b"love").publish()
+    assert str(blobs.root / "sha256") in done[done.index("rename") :]
+
+
 def test_folders_that_the_database_made_are_synced_into_theirs(tmp_path: Path, done: list[str]):
     home = tmp_path / "a" / "home"
     with Store.open(f"sqlite:///{home}/library.db"):

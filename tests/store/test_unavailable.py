@@ -105,9 +105,9 @@ def test_postgresql_without_its_driver_says_what_to_install(monkeypatch: pytest.
     assert "pip install 'steering-vectorstore[postgresql]'" in refused(Store.open, "postgresql://localhost/library")
 
 
-def test_blobs_elsewhere_are_not_yet_supported(tmp_path: Path):
-    with pytest.raises(InvalidInputError, match="blobs at 's3:' are not yet supported"):
-        Store.open(f"sqlite:///{tmp_path}/library.db", blobs="s3://bucket/blobs")
+def test_blobs_in_a_place_of_an_unknown_kind_are_refused_before_a_library_is_made(tmp_path: Path):
+    with pytest.raises(InvalidInputError, match="'ftp:'"):
+        Store.open(f"sqlite:///{tmp_path}/library.db", blobs="ftp://host/blobs")
     assert not list(tmp_path.glob("library*"))
 
 

@@ -28,12 +28,13 @@ _RESTORE = "restore it from a backup, or compute the vector again and save it"
 
 @dataclass(frozen=True)
 class LocalStaged:
-    """A synced file in `tmp`."""
+    """A synced file in `tmp`; `synced` are the folders whose own names are known to be on the disk."""
 
     digest: str
     size: int
     path: Path
     target: Path
+    synced: set[tuple[str, int]]
 
     def publish(self) -> None:
         """Rename the file to its digest and sync the folder: after this it survives a power cut."""
@@ -41,7 +42,20 @@ class LocalStaged:
             make_folder(self.target.parent)
             self.path.chmod(0o444)
             self.path.replace(self.target)
-            _sync_up(self.target.parent)
+            self._sync_up()
+
+    def _sync_up(self) -> None:
+        """Sync `sha256/ab`, and once what it lies in: another program may have made it, and not synced it yet."""
+        folder = self.target.parent
+        sync_folder(folder)
+        known = str(folder), folder.stat().st_ino
+        if known in self.synced:
+            return
+        for path in (folder.parent, folder.parent.parent):
+            sync_folder(path)
+        with suppress(PermissionError):  # what holds the root may be a folder of somebody else, closed to us
+            sync_folder(folder.parent.parent.parent)
+        self.synced.add(known)
 
     def discard(self) -> None:
         """Remove the file, if it was not published."""
@@ -56,6 +70,7 @@ class LocalBlobs:
         """Use `root`; it is made when the first blob is."""
         self.root = root
         self._files = str(root / "sha256")
+        self._synced: set[tuple[str, int]] = set()
 
     def stage(self, data: bytes | Iterable[bytes], check: Check | None = None) -> LocalStaged:
         """Stream to `tmp`, counting and hashing; let `check` see the bytes; sync the file.
@@ -71,7 +86,7 @@ class LocalBlobs:
             except BaseException:
                 path.unlink(missing_ok=True)
                 raise
-        return LocalStaged(digest, size, path, self._path(digest))
+        return LocalStaged(digest, size, path, self._path(digest), self._synced)
 
     def exists(self, digest: str) -> bool:
         """Return whether there is a file of this digest."""
@@ -183,14 +198,6 @@ def _write(path: Path, chunks: Iterable[bytes], check: Check | None) -> tuple[st
 
 def _mapped(descriptor: int) -> memoryview:
     return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
-
-
-def _sync_up(folder: Path) -> None:
-    """Sync `sha256/ab` and what it lies in: another program may have made these folders, and not synced them yet."""
-    for path in (folder, folder.parent, folder.parent.parent):
-        sync_folder(path)
-    with suppress(PermissionError):  # what holds the root may be a folder of somebody else, closed to us
-        sync_folder(folder.parent.parent.parent)
 
 
 @contextmanager
