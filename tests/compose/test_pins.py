@@ -122,6 +122,18 @@ def test_a_recipe_whose_terms_are_not_those_of_its_text_is_refused(library: Stor
         compose(library, recipe)
 
 
+def test_a_recipe_that_says_one_name_and_means_another_is_refused(library: Store):
+    love, calm = pin(library, "love + calm").terms
+    for text, term in (
+        ("love", replace(calm, reference="love")),
+        ("ns/calm", replace(calm, reference="ns/calm")),
+        (f"love@{calm.digest[:15]}", replace(love, reference=f"love@{calm.digest[:15]}")),
+    ):
+        with pytest.raises(IntegrityError, match=r"the recipe contradicts itself: it says .*, and means default/"):
+            compose(library, Recipe(text, (term,)))
+    assert compose(library, pin(library, f"love@{love.digest[:15]}")).steps
+
+
 def test_a_recipe_that_lies_about_a_kind_is_refused(library: Store):
     recipe = pin(library, "love")
     lying = Recipe(recipe.text, (replace(recipe.terms[0], kind="recipe"),))

@@ -106,6 +106,9 @@ def pinned(store: Store, recipe: Recipe) -> tuple[Expression, Pins]:
     written = [(str(reference), reference.preset is not None) for reference in references(tree)]
     if written != [(term.reference, term.preset is not None) for term in recipe.terms]:
         raise _broken("its terms are not those of its text")
+    for reference, term in zip(references(tree), recipe.terms, strict=True):
+        if not _may_mean(reference, term):
+            raise _broken(f"it says {reference}, and means {term.namespace}/{term.name} {term.digest[:19]}")
     columns = [reference.column for reference in references(tree)]
     terms = zip(columns, recipe.terms, strict=True)
     with store.database.read() as session:
@@ -158,6 +161,12 @@ def _preset(version: Version, name: str) -> Preset:
         hint = f"did you mean {near[0]}?" if near else known
         raise NotFoundError(f"{version.reference} has no preset '{name}'", hint)
     return preset
+
+
+def _may_mean(reference: Reference, term: Term) -> bool:
+    """Return whether a reference could ever have meant what a recipe says it did."""
+    same = (reference.namespace, reference.name) == (term.namespace, term.name)
+    return same and term.digest.startswith(reference.digest or "")
 
 
 def _pinned(store: Store, term: Term, found: Mapping[tuple[str, str], Found]) -> Found:
