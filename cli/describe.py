@@ -44,6 +44,12 @@ def presets_text(version: Version) -> str:
     return ", ".join(f"{name} {preset.coefficient}" for name, preset in version.presets.items())
 
 
+def preset_text(preset: Preset) -> str:
+    """Return `0.15r on layers 6..12 of last tokens`."""
+    on_layers = f" on {layers_text(range(preset.layers[0], preset.layers[1] + 1))}" if preset.layers else ""
+    return f"{preset.coefficient}{on_layers}{f' of {preset.tokens} tokens' if preset.tokens else ''}"
+
+
 def labels_text(version: Version) -> str:
     """Return `topic=weddings, tone=warm`."""
     return ", ".join(f"{key}={value}" for key, value in version.labels.items())

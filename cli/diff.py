@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from vectorstore.canonical import Json, canonical_bytes, is_digest
-from vectorstore.place import layers_text
+from vectorstore.preset import Preset
 from vectorstore.store.diff import diff as compare
 from vectorstore.store.difference import Diff, Difference, DirectionPair, Items
 from vectorstore.vector import Array, direction_norm
 
 from .answer import Answer, Part, Table
 from .command import command
-from .describe import number
+from .describe import number, preset_text
 from .library import Library, library_options
 
 SHOWN_ITEMS = 5
@@ -116,18 +116,11 @@ def _part_text(part: str, value: Any) -> str:  # noqa: ANN401 - any JSON
     if value is None:
         return "none"
     if part.startswith("presets."):
-        return _preset(value)
+        return preset_text(Preset.from_json(value))
     if part.startswith("terms."):
-        preset = f", {_preset(value['preset'])}" if value["preset"] else ""
+        preset = f", {preset_text(Preset.from_json(value['preset']))}" if value["preset"] else ""
         return f"{value['version']} ({value['digest'][:19]}){preset}"
     return _text(value)
-
-
-def _preset(value: Json) -> str:
-    """Return `0.15r on layers 6..12 of last tokens`."""
-    layers, tokens = value["layers"], value["tokens"]
-    on_layers = f" on {layers_text(range(layers[0], layers[1] + 1))}" if layers else ""
-    return f"{value['coefficient']}{on_layers}{f' of {tokens} tokens' if tokens else ''}"
 
 
 def _text(value: object) -> str:

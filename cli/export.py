@@ -34,7 +34,13 @@ def export(library: Library, reference: str, path: Path, *, force: bool) -> Answ
     with library.look() as store:
         version = export_file(store, reference, path, force=force)
     blob = version.blobs[0]
-    document = {"version": version.to_json(), "file": str(path), "digest": blob.digest, "size": blob.size}
     apart = any(entry.media_type == ITEMS_BLOB for entry in version.blobs)
     notes = ["what it was computed from stays in the library: it is too large for the card"] if apart else []
+    document = {
+        "version": version.to_json(),
+        "file": str(path),
+        "digest": blob.digest,
+        "size": blob.size,
+        "notes": notes,
+    }
     return Answer(document, [f"Wrote {version.reference} to {path} ({blob.size} bytes, {blob.digest[:19]})"], notes)

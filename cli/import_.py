@@ -119,7 +119,7 @@ def _model(store: Store, choice: ModelChoice | None, like: str | None) -> KnownM
 
 def _answer(saved: Saved, card: Card, said: list[str]) -> Answer:
     version = saved.version
-    document = {"created": saved.created, "version": version.to_json(), "card": card.to_json()}
+    document = {"created": saved.created, "version": version.to_json(), "card": card.to_json(), "notes": said}
     first = "Saved" if saved.created else "Nothing new: this is exactly"
     parts: list[Part] = [f"{first} {version.reference} ({version.digest[:19]})", directions_table(version)]
     return Answer(document, parts, said)

@@ -13,7 +13,7 @@ from vectorstore.store.version import Version
 
 from .answer import Answer, Facts, Part, Table
 from .command import command
-from .describe import labels_text, number, other_unit
+from .describe import labels_text, number, other_unit, preset_text
 from .library import Library, library_options
 
 SHOWN_ITEMS = 5
@@ -64,7 +64,13 @@ def _vector(version: Version, card: Card) -> Answer:
 
 def _recipe(version: Version, recipe: Recipe) -> Answer:
     rows = [
-        (term.reference, f"{term.namespace}/{term.name}", term.kind, term.digest[:19], _preset_text(term.preset))
+        (
+            term.reference,
+            f"{term.namespace}/{term.name}",
+            term.kind,
+            term.digest[:19],
+            preset_text(term.preset) if term.preset else "",
+        )
         for term in recipe.terms
     ]
     parts: list[Part] = [
@@ -148,10 +154,6 @@ def _items(card: Card) -> Table:
 def _item_text(value: object) -> str:
     text = repr(value)
     return text if len(text) <= SHOWN_TEXT else f"{text[:SHOWN_TEXT]}…"
-
-
-def _preset_text(preset: Preset | None) -> str:
-    return "" if preset is None else str(preset.coefficient)
 
 
 def _count_text(card: Card) -> str:

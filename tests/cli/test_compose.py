@@ -88,6 +88,13 @@ def test_a_sum_is_saved_as_a_vector_with_its_parents(flat: Steer):
     assert "blend@1 is exactly this" in flat(*words).out
 
 
+def test_a_recipe_is_shown_with_all_that_its_presets_were(flat: Steer):
+    flat.ok("preset", "set", "east", "late=0.15r", "--layers", "3", "--tokens", "last")
+    flat.ok("compose", "east:late + north", "--save", "mood")
+    flat.ok("preset", "set", "east", "late=2")
+    assert "0.15r on layer 3 of last tokens" in flat("show", "mood").out
+
+
 def test_what_is_no_vector_is_saved_as_a_recipe_only(flat: Steer):
     words = ("compose", "ablate(east) then north", "--save", "mood")
     assert "it can be saved as a recipe" in flat.fails(2, *words, "--as", "vector")

@@ -33,7 +33,10 @@ def test_a_file_is_written_and_its_digest_told(love: Steer, tmp_path: Path):
 
 def test_prompts_that_are_kept_apart_are_said_to_stay(love: Steer, tmp_path: Path):
     to = tmp_path / "many.safetensors"
-    assert "note: what it was computed from stays in the library" in love("export", "many", "--to", str(to)).err
+    done = love("export", "many", "--to", str(to))
+    assert "note: what it was computed from stays in the library" in done.err
+    notes = love.ok("export", "many", "--to", str(to), "--force")["notes"]
+    assert notes == [done.err.removeprefix("note: ").rstrip()]
     back = love.ok("import", str(to), "--name", "back")
     assert back["version"]["blobs"] == love.ok("show", "many")["blobs"][:1]
     assert back["card"]["data"]["count"] == 1000

@@ -95,7 +95,9 @@ def test_like_takes_model_and_r_from_a_version(love: Steer, tmp_path: Path):
 
 def test_a_site_that_nobody_said_is_noted(love: Steer, tmp_path: Path):
     words = ("--name", "a", "--like", "love", "--layer", "1")
-    assert "note: taken as resid_pre, the layers' input" in love("import", npy(tmp_path / "a.npy"), *words).err
+    done = love("import", npy(tmp_path / "a.npy"), *words)
+    assert "note: taken as resid_pre, the layers' input" in done.err
+    assert love.ok("import", npy(tmp_path / "a.npy"), *words)["notes"] == [done.err.removeprefix("note: ").rstrip()]
     named = pt(tmp_path / "a.pt", {"resid_pre.1": torch.ones(WIDTH)})
     assert love("import", named, *words).err == ""
     states = npy(tmp_path / "states.npy", 4, WIDTH)
