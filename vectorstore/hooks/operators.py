@@ -35,8 +35,8 @@ def turn(hidden: Tensor, direction: Tensor, _target: Tensor) -> Tensor:
     """Return (h + v) · |h| / |h + v| (in-context vectors, arXiv 2311.06668); h where h + v is nothing."""
     wide = hidden.to(direction.dtype)
     moved = wide + direction
-    norm = moved.norm(dim=-1, keepdim=True)
-    factor = wide.norm(dim=-1, keepdim=True) / norm.clamp(min=torch.finfo(norm.dtype).tiny)
+    before, norm = (torch.linalg.vector_norm(each, dim=-1, keepdim=True) for each in (wide, moved))
+    factor = before / norm.clamp(min=torch.finfo(norm.dtype).tiny)
     return torch.where(norm > 0, moved * factor, wide).to(hidden.dtype)
 
 

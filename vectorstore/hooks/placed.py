@@ -56,11 +56,12 @@ class PlacedStep:
         return span.front_rows(max(counts), self._rows.chosen(counts, span.batch, span.device)[:, None])
 
     def _changed(self, hidden: Tensor, pair: Pair, where: Where, span: Span | DecodeSpan) -> Tensor:
-        shaped = hidden.reshape(span.batch, -1, hidden.shape[-1])  # OPT's MLP has flattened the first two
-        changed = self._change(shaped, *pair)
+        if hidden.ndim == 2:  # noqa: PLR2004 - OPT's MLP: [batch * tokens, width]
+            return self._changed(hidden.reshape(span.batch, -1, hidden.shape[-1]), pair, where, span).flatten(0, 1)
+        changed = self._change(hidden, *pair)
         if isinstance(where, Tensor):
-            changed = torch.where(where.to(hidden.device)[..., None], changed, shaped)
-        return changed.reshape(hidden.shape)
+            changed = torch.where(where.to(hidden.device)[..., None], changed, hidden)
+        return changed
 
     def _among_rows(self, where: Where, span: Span | DecodeSpan) -> Where:
         """Leave out the rows whose plan has no such step, or whose gates are closed."""
