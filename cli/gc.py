@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import click
 
+from vectorstore.errors import InvalidInputError
 from vectorstore.store.gc import GRACE, collect
 
 from .answer import Answer
@@ -27,8 +28,12 @@ def gc(library: Library, *, apply: bool, grace: float) -> Answer:
 
     Safe beside programs that read and write.
     """
+    try:
+        kept = timedelta(hours=grace)
+    except (OverflowError, ValueError) as error:  # also for nan and inf
+        raise InvalidInputError(f"a grace of {grace:g} hours", "give a number of hours, 0 or more") from error
     with library.look() as store:
-        done = collect(store, apply=apply, grace=timedelta(hours=grace))
+        done = collect(store, apply=apply, grace=kept)
     verb = "Freed" if apply else "Would free"
     lines = [f"{verb} {size_text(done.size)} in {len(done.blobs)} blobs and {len(done.leftovers)} unfinished files"]
     more = done.blobs or done.leftovers

@@ -120,3 +120,8 @@ def test_a_version_is_described(library: Steer):
     assert library("describe", "love@1", "from a dream").out == "love@1 is described\n"
     assert library.ok("show", "love@1")["description"] == "from a dream"
     assert library.ok("describe", "love@1", "")["description"] == ""
+
+
+@pytest.mark.parametrize("hours", ["nan", "inf", "-inf", "-1", "1e9", "1e300"])
+def test_a_grace_that_cannot_be_is_one_line(library: Steer, hours: str):
+    assert "error: a grace of " in library.fails(2, "gc", "--grace", hours)

@@ -217,3 +217,10 @@ def test_a_library_is_only_made_where_one_shall_be(empty_url: str, tmp_path: Pat
     assert not (tmp_path / "library.db").exists()
     Store.open(empty_url).close()
     Store.open(empty_url, create=False).close()
+
+
+def test_a_downgrade_does_not_go_up(library_url: str):
+    downgrade(library_url, "0001")
+    with pytest.raises(InvalidInputError, match="the library has the older schema 0001; type: steer db upgrade"):
+        downgrade(library_url, "0002")
+    assert current(library_url) == "0001"

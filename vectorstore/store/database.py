@@ -130,7 +130,7 @@ def downgrade(url: str, revision: str) -> str | None:
     """Take the schema back to `revision` (`base`: no tables at all) and return it; what it cannot hold is lost.
 
     Raises:
-        InvalidInputError: for an unknown revision.
+        InvalidInputError: for an unknown revision, or one after that of the schema.
         SchemaError: when a newer program made the schema.
     """
     from alembic import command  # noqa: PLC0415 - see above
@@ -142,6 +142,8 @@ def downgrade(url: str, revision: str) -> str | None:
         present = _revision(connection)
         _refuse_newer(present)
         if present is not None:
+            if revision > present and revision != "base":
+                raise InvalidInputError(f"the library has the older schema {present}", "type: steer db upgrade")
             command.downgrade(config, revision)
         return _revision(connection)
 

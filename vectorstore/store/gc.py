@@ -22,6 +22,8 @@ from vectorstore.store.schema import BlobRow
 from vectorstore.store.store import Store
 
 GRACE = timedelta(days=1)
+MAX_GRACE = timedelta(days=36500)
+_HOUR = timedelta(hours=1)
 BATCH = 20  # an SQLite library has one writer at a time, and each file that goes costs a sync
 
 
@@ -55,11 +57,11 @@ def collect(store: Store, *, apply: bool = False, grace: timedelta = GRACE) -> C
         grace: how long bytes are kept after their lease, for those who are reading them or copying the library.
 
     Raises:
-        InvalidInputError: for a grace below zero.
+        InvalidInputError: for a grace below zero, or above MAX_GRACE.
         UnavailableError: when database or blobs cannot be used; what is gone by then is gone.
     """
-    if grace < timedelta(0):
-        raise InvalidInputError(f"a grace of {grace}", "give 0 or more")
+    if not timedelta(0) <= grace <= MAX_GRACE:
+        raise InvalidInputError(f"a grace of {grace / _HOUR:g} hours", f"give 0 to {MAX_GRACE / _HOUR:g}")
     before = datetime.now(UTC) - grace
     gone: list[tuple[str, int]] = []
     for digests in _batches(store, before):
