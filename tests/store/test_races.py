@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.builders import make_card, make_vector
+from vectorstore.compose import compose
 from vectorstore.errors import IntegrityError, NotFoundError, UnavailableError
 from vectorstore.store import Store, fsck, soundness
 from vectorstore.store import save as saving
@@ -57,6 +58,13 @@ def test_a_name_whose_newest_version_goes_while_it_is_read_means_the_one_before(
     save(store, 2)
     before_first(monkeypatch, "open", lambda: delete_and_collect(store, "love@2"))
     assert store.read("love")[0] == make_vector(3, seed=1)
+
+
+def test_composing_what_is_collected_meanwhile_says_that_it_was_deleted(store: Store, monkeypatch: pytest.MonkeyPatch):
+    save(store, 1)
+    before_first(monkeypatch, "open", lambda: delete_and_collect(store, "love@1"))
+    with pytest.raises(NotFoundError, match="love@1 was deleted on"):
+        compose(store, "2*love")
 
 
 def test_a_blob_that_is_missing_from_a_version_that_is_there_is_damage(store: Store):

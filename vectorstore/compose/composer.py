@@ -20,7 +20,7 @@ from vectorstore.plan import Plan, check_tokens
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe
 from vectorstore.reference import Reference
-from vectorstore.store import Store, contents
+from vectorstore.store import Store
 from vectorstore.store.version import Found
 
 MAX_DEPTH = 32
@@ -146,7 +146,7 @@ class _Composer:
 
     def _nested(self, version: Found) -> _Nested:
         if version.digest not in self.recipes:
-            recipe = contents.read_recipe(self.store.blobs, version)
+            recipe = self.store.read_recipe(version)
             tree, pins = pinned(self.store, recipe)
             self.recipes[version.digest] = _Nested(tree, self.scope(recipe.text, pins))
             self.recipes_used[str(version)] = version.digest
@@ -159,7 +159,7 @@ class _Composer:
 
     def _read(self, version: Found) -> Origin:
         if version.digest not in self.origins:
-            vector, card = contents.read_vector(self.store.blobs, version)
+            vector, card = self.store.read(version)
             ingredient = Ingredient(str(version), version.digest, card)
             self._check_model(ingredient)
             bases = {place: (base,) for place, base in vector.references.items()}

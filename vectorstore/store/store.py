@@ -30,7 +30,7 @@ from vectorstore.store.newest import changed
 from vectorstore.store.save import commit
 from vectorstore.store.schema import VersionRow
 from vectorstore.store.texts import check_text
-from vectorstore.store.version import Page, Saved, Version
+from vectorstore.store.version import Found, Page, Saved, Version
 from vectorstore.vector import SteeringVector
 
 Presets = Mapping[str, Preset] | Mapping[str, str] | Mapping[str, float] | Mapping[str, Preset | str | float]
@@ -156,7 +156,7 @@ class Store:
         with self.database.read() as session:
             return catalogue.load(session, lookup.find(session, parsed, model))
 
-    def read(self, version: Version | Reference | str) -> tuple[SteeringVector, Card]:
+    def read(self, version: Found | Reference | str) -> tuple[SteeringVector, Card]:
         """Return a vector, mapped from its file rather than copied, and its card.
 
         Raises:
@@ -166,7 +166,7 @@ class Store:
         """
         return self._contents(version, contents.read_vector)
 
-    def read_recipe(self, version: Version | Reference | str) -> Recipe:
+    def read_recipe(self, version: Found | Reference | str) -> Recipe:
         """Return a recipe.
 
         Raises:
@@ -288,14 +288,14 @@ class Store:
             events.record(session, namespace_id, done.action, str(version), before=done.before, after=done.after)
             return version
 
-    def _contents(self, version: Version | Reference | str, read: Callable[[Blobs, Version], Content]) -> Content:
+    def _contents(self, version: Found | Reference | str, read: Callable[[Blobs, Found], Content]) -> Content:
         """Read what a version holds. Where the bytes are gone, ask anew: it may be deleted since, and collected."""
-        found = version if isinstance(version, Version) else self.resolve(version)
+        found: Found = version if isinstance(version, Found) else self.resolve(version)
         while True:
             try:
                 return read(self.blobs, found)
             except IntegrityError:
-                again = self.resolve(str(version) if isinstance(version, Version) else version)
+                again = self.resolve(str(version) if isinstance(version, Found) else version)
                 if str(again) == str(found):
                     raise
                 found = again
