@@ -12,6 +12,7 @@ from vectorstore.coefficient import Coefficient
 from vectorstore.errors import IntegrityError, InvalidInputError, NotFoundError
 from vectorstore.preset import Preset
 from vectorstore.store import Store
+from vectorstore.store import events as log
 from vectorstore.store.events import verify
 from vectorstore.store.schema import EventRow, NamespaceRow
 
@@ -209,3 +210,22 @@ def test_an_alias_that_is_none_cannot_be_removed(two: Store, alias: str):
     with pytest.raises(InvalidInputError) as caught:
         two.remove_alias("love", alias)
     assert len(str(caught.value)) < 250
+
+
+def test_a_long_history_is_followed_a_part_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch):
+    vector = make_vector(3)
+    store.save("love", vector, make_card(vector))
+    for number in range(30):
+        store.set_label("love", "number", str(number))
+    monkeypatch.setattr(log, "BATCH", 4)
+    original, held = log.chained, list[int]()
+
+    with store.database.read() as session:
+
+        def counted(event: EventRow, previous: str) -> str:
+            held.append(len(session.identity_map))
+            return original(event, previous)
+
+        monkeypatch.setattr(log, "chained", counted)
+        assert verify(session, "default") == len(held) == 31
+    assert max(held) < 12

@@ -17,6 +17,8 @@ from vectorstore.canonical import Json, canonical_bytes, digest
 from vectorstore.errors import IntegrityError
 from vectorstore.store.schema import EventRow, NamespaceRow
 
+BATCH = 1000
+
 
 def actor() -> str:
     """Return who is at work: `$LOGNAME`, `$USER`, or the operating system's name for the user."""
@@ -83,8 +85,9 @@ def verify(session: Session, namespace: str) -> int:
         IntegrityError: naming the first event that is missing or was altered.
     """
     row = session.execute(select(NamespaceRow).where(NamespaceRow.name == namespace)).scalar_one()
-    events = session.scalars(select(EventRow).where(EventRow.namespace_id == row.id).order_by(EventRow.seq))
-    return _follow(row, events)
+    events = select(EventRow).where(EventRow.namespace_id == row.id).order_by(EventRow.seq)
+    with session.scalars(events, execution_options={"yield_per": BATCH}) as some:
+        return _follow(row, some)
 
 
 def _follow(row: NamespaceRow, events: Iterable[EventRow]) -> int:
