@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.builders import make_card, make_vector
 from vectorstore.compose import pin
 from vectorstore.store import Store
-from vectorstore.store.lineage import Node, lineage
+from vectorstore.store.lineage import MAX_DEPTH, Node, lineage
 
 
 def shape(nodes: tuple[Node, ...]) -> list[object]:
@@ -54,3 +54,15 @@ def test_a_name_that_many_use_is_cut_off_and_says_so(store: Store, monkeypatch):
     found = lineage(store, "love")
     assert not found.complete
     assert len(found.used_by) <= 5
+
+
+def test_a_long_chain_is_cut_off_and_says_so_however_short_the_way_to_its_end(store: Store):
+    first = last = save(store, "love", 0)
+    for seed in range(1, MAX_DEPTH + 8):
+        last = save(store, "love", seed, tuple({first: None, last: None}))
+    found = lineage(store, "love@1")
+    nodes, depth = found.used_by, 0
+    while nodes:
+        nodes, depth = nodes[0].nodes, depth + 1
+    assert (depth, found.complete) == (MAX_DEPTH, False)
+    assert len(found.used_by) == MAX_DEPTH + 7

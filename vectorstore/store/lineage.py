@@ -111,7 +111,7 @@ class _Tree:
         else:
             self.complete = False
         labels = self._labels({other for links in self.links.values() for other, _ in links})
-        return self._nodes(starts[0], labels) if starts else ()
+        return self._nodes(starts[0], labels, 1) if starts else ()
 
     def _level(self, ids: list[int]) -> dict[int, list[tuple[int, Relation]]]:
         found: dict[int, list[tuple[int, Relation]]] = {version_id: [] for version_id in ids}
@@ -120,7 +120,9 @@ class _Tree:
             (LineageRow.version_id, LineageRow.parent_id, "parent"),
         ):
             here, there = (far, near) if self.upward else (near, far)
-            rows = self.session.execute(select(here, there).where(here.in_(ids)).order_by(here, there).limit(MAX_NODES))
+            links = select(here, there).where(here.in_(ids)).order_by(here, there).limit(MAX_NODES)
+            rows = self.session.execute(links).all()
+            self.complete &= len(rows) < MAX_NODES
             for mine, other in dict.fromkeys(map(tuple, rows)):
                 found[mine].append((other, relation))  # type: ignore[arg-type]
         return found
@@ -136,13 +138,16 @@ class _Tree:
             for row in rows
         }
 
-    def _nodes(self, version_id: int, labels: Mapping[int, _Label]) -> tuple[Node, ...]:
+    def _nodes(self, version_id: int, labels: Mapping[int, _Label], depth: int) -> tuple[Node, ...]:
         """Return the nodes below a version; each is opened where it first stands, so that the tree stays small."""
         self.opened.add(version_id)
         nodes = []
         for other, relation in self.links.get(version_id, ()):
             if other in self.opened:
                 nodes.append(Node(*labels[other], relation, repeated=bool(self.links.get(other))))
+            elif depth == MAX_DEPTH:  # there may be a shorter way to it
+                self.complete = False
+                nodes.append(Node(*labels[other], relation))
             else:
-                nodes.append(Node(*labels[other], relation, self._nodes(other, labels)))
+                nodes.append(Node(*labels[other], relation, self._nodes(other, labels, depth + 1)))
         return tuple(nodes)
