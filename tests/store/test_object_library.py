@@ -13,12 +13,14 @@ import pytest
 
 from tests.builders import make_card, make_vector
 from tests.object_server import S3Server, Wire
+from tests.store.objects import path_of
 from tests.store.writers import finished, save_some
 from vectorstore.errors import IntegrityError, UnavailableError
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe, Term
 from vectorstore.store import Store
 from vectorstore.store.contents import read_recipe
+from vectorstore.store.rebuild import rebuild
 
 SPAWN = multiprocessing.get_context("spawn")  # it gives its children the environment as it is now
 LONG = tuple({"positive": f"{number:0200}", "negative": " "} for number in range(400))  # items in a blob of their own
@@ -151,3 +153,13 @@ def test_a_blob_that_is_gone_is_told_from_a_server_that_is_away(
         far.read("love")
     assert not save_love(far).created
     assert far.read("love")[0] == make_vector((2, 3))
+
+
+def test_a_damaged_object_does_not_stop_a_rebuild(far: Store, s3_url: str, s3_server: S3Server):
+    save_love(far, 1)
+    damaged = save_love(far, 2).version.digest
+    s3_server.request("PUT", path_of(s3_url, damaged), b"x" * 2000)
+    shutil.rmtree(far.cache)
+    rebuilt = rebuild(far)
+    assert (rebuilt.present, list(rebuilt.rejected)) == (1, [damaged])
+    assert "has other bytes" in rebuilt.rejected[damaged]
