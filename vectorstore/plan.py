@@ -11,6 +11,7 @@ from vectorstore.coefficient import Coefficient
 from vectorstore.errors import InvalidInputError
 from vectorstore.part import Ingredient, Part, PlanTerm, rounded, total
 from vectorstore.place import SITES, Place
+from vectorstore.preset import Preset
 from vectorstore.tokens import Tokens
 from vectorstore.vector import Array, SteeringVector
 
@@ -76,11 +77,13 @@ class Plan:
         steps: empty where everything cancels: then the model stays bit for bit as it is.
         text: the expression as written.
         recipes: digests of the recipes it was made through, by their pinned references.
+        presets: what the presets of the text meant, by their references as written: `love:strong`.
     """
 
     steps: tuple[Step, ...] = ()
     text: str = ""
     recipes: Mapping[str, str] = field(default_factory=dict)
+    presets: Mapping[str, Preset] = field(default_factory=dict)
 
     @property
     def places(self) -> tuple[Place, ...]:

@@ -7,10 +7,12 @@ import pytest
 
 import vectorstore
 from tests.compose.flat import MODEL, save
+from vectorstore.coefficient import Coefficient
 from vectorstore.compose import compose, parents, pin, to_vector
 from vectorstore.errors import InvalidInputError, MisfitError
 from vectorstore.place import Place
 from vectorstore.plan import Plan, plan_of
+from vectorstore.preset import Preset
 from vectorstore.store import Store
 from vectorstore.store.version import Saved
 
@@ -46,6 +48,14 @@ def test_the_card_tells_what_was_done(flat: Store):
     items = {str(item["reference"]): item["digest"] for item in card.data.items or ()}
     assert items == {reference: flat.resolve(name).digest for reference, name in made_of.items()}
     assert (card.data.kind, set(parents(plan))) == ("versions", set(items.values()))
+
+
+def test_the_card_keeps_what_presets_meant(flat: Store):
+    for number in ("2", "3"):
+        flat.set_preset("east", "strong", Preset(Coefficient.parse(number), (3, 3), "last"))
+        _, card = to_vector(compose(flat, "east:strong"))
+        meant = {"coefficient": number, "layers": [3, 3], "tokens": "last"}
+        assert dict(card.method.params) == {"expression": "east:strong", "presets": {"east:strong": meant}}
 
 
 def test_the_same_expression_saved_twice_is_one_version(flat: Store):

@@ -33,7 +33,7 @@ def to_vector(plan: Plan, *, force: bool = False) -> tuple[SteeringVector, Card]
     vector = SteeringVector({step.place: step.direction for step in plan.steps})
     return vector, Card(
         model=_model(plan.ingredients, force=force),
-        method=MethodUse(METHOD, METHOD_VERSION, {"expression": plan.text}),
+        method=MethodUse(METHOD, METHOD_VERSION, _params(plan)),
         data=Data.of("versions", _items(plan)),
         read=ReadPositions("none"),
         apply=Apply(plan.steps[0].tokens),
@@ -80,6 +80,12 @@ def _model(ingredients: tuple[Ingredient, ...], *, force: bool) -> ModelIdentity
                 "save it as a recipe, or ask for it all the same with --force (Python: force=True)",
             )
     return model
+
+
+def _params(plan: Plan) -> Json:
+    """Return the expression, and what its presets meant: these may change, and the vector does not."""
+    presets = {reference: preset.to_json() for reference, preset in plan.presets.items()}
+    return {"expression": plan.text} | ({"presets": presets} if presets else {})
 
 
 def _is_one(model: ModelIdentity, other: ModelIdentity) -> bool:

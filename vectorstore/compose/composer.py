@@ -56,7 +56,8 @@ def compose(
         raise ExpressionError(
             "its recipes and their functions are nested too deep", "save a flatter recipe", text=text
         ) from None
-    return Plan(plan_steps(program, composer.origins), text, composer.recipes_used)
+    presets = {pin.term.reference: pin.term.preset for pin in pins.values() if pin.term.preset}
+    return Plan(plan_steps(program, composer.origins), text, composer.recipes_used, presets)
 
 
 @dataclass
