@@ -61,7 +61,7 @@ def collect(store: Store, *, apply: bool = False, grace: timedelta = GRACE) -> C
         UnavailableError: when database or blobs cannot be used; what is gone by then is gone.
     """
     if not timedelta(0) <= grace <= MAX_GRACE:
-        raise InvalidInputError(f"a grace of {grace / _HOUR:g} hours", f"give 0 to {MAX_GRACE / _HOUR:g}")
+        raise InvalidInputError(f"a grace of {grace / _HOUR:g} hours", f"give 0 or more, up to {MAX_GRACE / _HOUR:g}")
     before = datetime.now(UTC) - grace
     gone: list[tuple[str, int]] = []
     for digests in _batches(store, before):
