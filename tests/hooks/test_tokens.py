@@ -178,6 +178,19 @@ def test_a_prompt_shorter_than_the_vector_is_an_error_unless_truncated(model):
     assert seen.steered_columns == [[2, 3, 4], [0, 1, 2, 3]]
 
 
+@pytest.mark.parametrize("tokens", ["prompt", "generated", "last", "prompt_front", "all"])
+def test_assisted_decoding_writes_what_greedy_decoding_does(model, tokens):
+    """Several generated tokens come in one pass there, and the cache is cut back."""
+    ids, options = LEFT["input_ids"][1:], {**GREEDY, "max_new_tokens": 12}
+    plan = add_plan(PLACE, 5 * direction_of(32, rows=3 if tokens == "prompt_front" else None), tokens)
+    assistant = tiny_model("llama", seed=1)
+    with steer(model, plan):
+        assisted = model.generate(ids, assistant_model=assistant, **options)
+        greedy = model.generate(ids, **options)
+    assert torch.equal(assisted, greedy)
+    assert not torch.equal(greedy, model.generate(ids, **options))
+
+
 def test_a_mask_that_is_too_short_is_an_error(model):
     with pytest.raises(InvalidInputError, match="attention mask covers 3 columns of 5"):
         with steer(model, plan_for("all")):
