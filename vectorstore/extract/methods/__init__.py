@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from vectorstore.extract.methods.actadd import ACTADD
+from vectorstore.extract.methods.caa import CAA
+from vectorstore.extract.methods.cluster_mean import CLUSTER_MEAN
+from vectorstore.extract.methods.mean_centring import MEAN_CENTRING
 from vectorstore.extract.methods.mean_difference import MEAN_DIFFERENCE
 from vectorstore.extract.protocols import AnyMethod
 
-BUILT_IN: dict[str, AnyMethod] = {method.name: method for method in (ACTADD, MEAN_DIFFERENCE)}
+BUILT_IN: dict[str, AnyMethod] = {
+    method.name: method
+    for method in (
+        ACTADD,
+        MEAN_DIFFERENCE,
+        CAA,
+        MEAN_CENTRING,
+        CLUSTER_MEAN,
+    )
+}
