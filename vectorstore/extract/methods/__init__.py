@@ -5,8 +5,11 @@ from __future__ import annotations
 from vectorstore.extract.methods.actadd import ACTADD
 from vectorstore.extract.methods.caa import CAA
 from vectorstore.extract.methods.cluster_mean import CLUSTER_MEAN
+from vectorstore.extract.methods.lat import LAT
 from vectorstore.extract.methods.mean_centring import MEAN_CENTRING
 from vectorstore.extract.methods.mean_difference import MEAN_DIFFERENCE
+from vectorstore.extract.methods.pca_center import PCA_CENTER
+from vectorstore.extract.methods.pca_diff import PCA_DIFF
 from vectorstore.extract.protocols import AnyMethod
 
 BUILT_IN: dict[str, AnyMethod] = {
@@ -17,5 +20,8 @@ BUILT_IN: dict[str, AnyMethod] = {
         CAA,
         MEAN_CENTRING,
         CLUSTER_MEAN,
+        LAT,
+        PCA_CENTER,
+        PCA_DIFF,
     )
 }
