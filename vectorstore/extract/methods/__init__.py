@@ -6,6 +6,7 @@ from vectorstore.extract.methods.actadd import ACTADD
 from vectorstore.extract.methods.caa import CAA
 from vectorstore.extract.methods.cluster_mean import CLUSTER_MEAN
 from vectorstore.extract.methods.lat import LAT
+from vectorstore.extract.methods.logistic import LOGISTIC
 from vectorstore.extract.methods.mean_centring import MEAN_CENTRING
 from vectorstore.extract.methods.mean_difference import MEAN_DIFFERENCE
 from vectorstore.extract.methods.pca_center import PCA_CENTER
@@ -23,5 +24,6 @@ BUILT_IN: dict[str, AnyMethod] = {
         LAT,
         PCA_CENTER,
         PCA_DIFF,
+        LOGISTIC,
     )
 }
