@@ -12,6 +12,7 @@ import click
 import vectorstore.extract
 from vectorstore.card import Card
 from vectorstore.errors import InvalidInputError
+from vectorstore.extract.axis import APART, COSINE_TO_MEAN
 from vectorstore.extract.finish import DTYPES
 from vectorstore.extract.other import check_other
 from vectorstore.extract.params import Param
@@ -139,7 +140,7 @@ def compute(  # noqa: PLR0913 - options
             progress=bar.advance,
         )
         saved = store.save(name, vector, card, **vars(about))
-    return _answer(saved, card, [*repeats(data), *_notes(card)])
+    return _answer(saved, card, [*repeats(data), *_long(card), *_apart(card)])
 
 
 def _params(method: AnyMethod, options: Mapping[str, str | None]) -> dict[str, object]:
@@ -176,7 +177,17 @@ def _answer(saved: Saved, card: Card, said_besides: Sequence[str]) -> Answer:
     return Answer(document, parts, said_besides)
 
 
-def _notes(card: Card) -> list[str]:
+def _apart(card: Card) -> list[str]:
+    """Return what the user should know of a direction that is hardly what its pairs have in common."""
+    cosines = {place: told[COSINE_TO_MEAN] for place, told in card.figures.items() if COSINE_TO_MEAN in told}
+    worst = min(cosines, key=cosines.__getitem__, default=None)
+    if worst is None or cosines[worst] >= APART:
+        return []
+    problem = f"the direction at {worst} has a cosine of {cosines[worst]:.2f} with the mean difference of the pairs"
+    return [f"{problem}: it is little of what they have in common; compare with mean_difference or pca_center"]
+
+
+def _long(card: Card) -> list[str]:
     """Return what the user should know of norms that no text gives by itself."""
     ratios = {
         place: norm / card.residual_norms[place] for place, norm in card.norms.items() if place in card.residual_norms
