@@ -7,6 +7,7 @@ import sys
 import click
 
 from vectorstore.errors import InvalidInputError
+from vectorstore.reference import parse_reference
 
 from .answer import Answer
 from .command import command
@@ -24,8 +25,9 @@ def delete(library: Library, reference: str, reason: str, *, yes: bool) -> Answe
     It is refused while recipes or other versions need it. `steer yank` only withdraws it; `steer gc` frees its bytes.
     """
     with library.look() as store:
-        if not yes:
-            _confirm(store.resolve(reference).reference)
+        named = parse_reference(reference).plain()
+        if not yes and named.is_one_version:
+            _confirm(store.resolve(named).reference)
         version = store.delete(reference, reason)
     gone = [f"@{alias}" for alias in version.aliases]
     also = f", and {', '.join(gone)} with it" if gone else ""

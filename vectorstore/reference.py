@@ -67,6 +67,11 @@ class Reference:
         pin = self.version or self.alias or self.digest
         return f"{remote}{namespace}{self.name}{f'@{pin}' if pin else ''}"
 
+    @property
+    def is_one_version(self) -> bool:
+        """Whether it has a number, an alias or a digest, and so does not move with the newest version."""
+        return bool(self.version or self.alias or self.digest)
+
     def plain(self) -> Reference:
         """Return this reference where it names a version alone, for what has no use for layers and presets.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,10 +19,12 @@ FULL_NAME = sa.String(257).with_variant(sa.String(257, collation="C"), "postgres
 AUTHOR = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")
 DIGEST = sa.String(71).with_variant(sa.String(71, collation="C"), "postgresql")
 BATCH = 1000
+AUTOINCREMENT = {"sqlite_autoincrement": True}
 
 
 def upgrade() -> None:
     """Add what is new, and carry the authors over."""
+    _lock()
     op.execute("UPDATE blobs SET state = 'pending' WHERE state = 'deleting'")
     _blob_states("'pending', 'live'")
     op.create_table(
@@ -36,7 +40,7 @@ def upgrade() -> None:
         "UPDATE versions SET full_name = (SELECT namespaces.name || '/' || artifacts.name FROM artifacts "
         "JOIN namespaces ON namespaces.id = artifacts.namespace_id WHERE artifacts.id = versions.artifact_id)"
     )
-    with op.batch_alter_table("versions", table_kwargs={"sqlite_autoincrement": True}) as versions:
+    with _same_row_ids(), op.batch_alter_table("versions", table_kwargs=AUTOINCREMENT) as versions:
         versions.alter_column("full_name", nullable=False)
         versions.drop_column("authors")
     op.create_index(
@@ -51,12 +55,20 @@ def upgrade() -> None:
     op.add_column("tombstones", sa.Column("actor", sa.String(255), nullable=False, server_default=""))
     with op.batch_alter_table("tombstones") as tombstones:
         tombstones.alter_column("actor", server_default=None)
+    op.create_index("ix_tombstones_digest", "tombstones", ["digest"])
+    with op.batch_alter_table("events") as events:  # for the longest name in the longest namespace
+        events.alter_column("subject", type_=sa.String(512), existing_type=sa.String(255), existing_nullable=False)
     key = "rowid" if op.get_bind().dialect.name == "sqlite" else "version_id"
     op.execute(f"DELETE FROM version_search WHERE {key} IN (SELECT id FROM versions WHERE NOT newest)")  # noqa: S608
 
 
 def downgrade() -> None:
-    """Take it back; who deleted a version is lost, and text search finds old versions again once they change."""
+    """Take it back; who deleted a version is lost, and text search finds old versions again once they change.
+
+    Events keep their longer subjects: their hashes cover them, so they cannot be cut.
+    """
+    _lock()
+    op.drop_index("ix_tombstones_digest", "tombstones")
     with op.batch_alter_table("tombstones") as tombstones:
         tombstones.drop_column("actor")
     op.drop_index("ix_version_sites_site_version_id", "version_sites")
@@ -64,11 +76,30 @@ def downgrade() -> None:
     op.drop_index("ix_versions_newest_full_name", "versions")
     op.add_column("versions", sa.Column("authors", sa.JSON()))
     _authors_to_lists()
-    with op.batch_alter_table("versions", table_kwargs={"sqlite_autoincrement": True}) as versions:
+    with _same_row_ids(), op.batch_alter_table("versions", table_kwargs=AUTOINCREMENT) as versions:
         versions.alter_column("authors", nullable=False)
         versions.drop_column("full_name")
     op.drop_table("authors")
     _blob_states("'pending', 'live', 'deleting'")
+
+
+def _lock() -> None:
+    """Take the tables at once, in the order in which changes take them: neither waits for the other in a circle."""
+    if op.get_bind().dialect.name != "sqlite":
+        op.execute("LOCK TABLE artifacts, versions, blobs IN ACCESS EXCLUSIVE MODE")
+
+
+@contextmanager
+def _same_row_ids() -> Iterator[None]:
+    """Let SQLite go on counting where it was when it rebuilds the table: ids of deleted rows shall not come again."""
+    if op.get_bind().dialect.name != "sqlite":
+        yield
+        return
+    last = op.get_bind().execute(sa.text("SELECT seq FROM sqlite_sequence WHERE name = 'versions'")).scalar() or 0
+    yield
+    for table in ("_alembic_tmp_versions", "versions"):
+        op.get_bind().execute(sa.text("DELETE FROM sqlite_sequence WHERE name = :name"), {"name": table})
+    op.get_bind().execute(sa.text("INSERT INTO sqlite_sequence VALUES ('versions', :last)"), {"last": last})
 
 
 def _blob_states(states: str) -> None:
@@ -103,7 +134,7 @@ def _authors_to_rows() -> None:
         rows = [
             {"version_id": version_id, "position": position, "author": author}
             for version_id, names in found
-            for position, author in enumerate(names)
+            for position, author in enumerate(names or ())
         ]
         if rows:
             connection.execute(sa.insert(authors), rows)

@@ -38,7 +38,7 @@ def test_a_yanked_version_is_no_longer_meant_by_its_name_but_by_everything_else(
     assert [store.resolve(text).reference for text in ("love@3", "love@prod", f"love@{yanked.digest}")] == [
         "love@3"
     ] * 3
-    assert compose(store, recipe).terms[0].digest == yanked.digest
+    assert compose(store, recipe).ingredients[0].digest == yanked.digest
     assert [version.reference for version in store.list()] == ["love@2"]
     assert store.list(text="love").versions == store.list().versions
     assert [version.yanked for version in store.history("love")] == [True, False, False]
@@ -147,7 +147,7 @@ def test_of_many_users_a_few_are_named(store: Store):
 
 def test_a_bare_name_is_not_deleted(store: Store):
     save(store)
-    with pytest.raises(InvalidInputError, match="'love' is a name with all its versions; name one version: love@1"):
+    with pytest.raises(InvalidInputError, match="'love' is a name with all its versions; name one version: NAME@NUMBER"):
         store.delete("love")
 
 

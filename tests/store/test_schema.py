@@ -115,6 +115,27 @@ def test_a_blob_that_an_older_program_was_deleting_is_only_pending(library_url: 
         execute(library_url, "UPDATE blobs SET state = 'deleting'")
 
 
+def test_row_ids_of_deleted_versions_do_not_come_again_after_an_upgrade(tmp_path: Path):
+    url = f"sqlite:///{tmp_path}/library.db"
+    with Store.open(url) as store:
+        for seed in range(3):
+            store.save("love", make_vector(3, seed=seed), make_card(make_vector(3, seed=seed)))
+        store.delete("love@3")
+    downgrade(url, "0001")
+    upgrade(url)
+    assert rows(url, "SELECT seq FROM sqlite_sequence WHERE name = 'versions'") == [(3,)]
+    with Store.open(url) as store:
+        store.save("love", make_vector(3, seed=9), make_card(make_vector(3, seed=9)))
+    assert rows(url, "SELECT max(id) FROM versions") == [(4,)]
+
+
+def test_the_longest_names_are_kept_with_their_events(store: Store):
+    name = f"{'n' * 128}/{'v' * 128}"
+    saved = store.save(name, make_vector(), make_card(make_vector())).version
+    assert store.set_alias(name, "prod") == store.resolve(f"{name}@prod")
+    assert str(saved) == f"{name}@1"
+
+
 def test_opening_an_empty_database_makes_a_library(empty_url: str, tmp_path: Path):
     with Store.open(empty_url, blobs=str(tmp_path / "blobs")) as opened:
         assert opened.list().versions == ()

@@ -134,6 +134,8 @@ def _file_of(url: URL) -> Path:
 
 
 def _target(folder: str, source: Path) -> Path:
+    if not folder:
+        raise InvalidInputError("the folder has no name", "say where the copy shall be")
     target = absolute_path(folder)
     if target.resolve() == source.parent.resolve():
         raise ConflictError(f"{target} is the library itself", "name another folder")

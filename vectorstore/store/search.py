@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ARRAY, Boolean, Connection, Text, cast, column, delete, func, insert, table
 from sqlalchemy.types import UserDefinedType
 
+from vectorstore.errors import InvalidInputError
 from vectorstore.store.source import Source
 from vectorstore.store.tables import is_sqlite
 
@@ -66,10 +67,15 @@ def source(connection: Connection | Session, query: str) -> Source | None:
     """Return the versions that have all words of `query`.
 
     Returns None where the query has no word: nothing can match it.
+
+    Raises:
+        InvalidInputError: for more than MAX_WORDS words.
     """
-    words = _words(query)[:MAX_WORDS]
+    words = _words(query)
     if not words:
         return None
+    if len(words) > MAX_WORDS:
+        raise InvalidInputError(f"{len(words)} words to look for", f"{MAX_WORDS} are allowed")
     if is_sqlite(connection):
         match = " ".join(f'"{word}"{star}' for word, star in words)
         found = _FTS5.alias()

@@ -14,7 +14,7 @@ from vectorstore.store.reading import read_versions
 from vectorstore.store.schema import ArtifactRow, BlobRow, NamespaceRow, TombstoneRow, VersionRow
 from vectorstore.store.store import Store
 from vectorstore.store.stored_draft import stored_draft
-from vectorstore.store.version import Version
+from vectorstore.store.version import Version, short_name
 
 _RESTORE = "restore the database from a backup"
 
@@ -99,9 +99,11 @@ def of_names(store: Store, _checked: Checked) -> Iterator[Problem]:
     deleted = select(func.max(TombstoneRow.number)).where(TombstoneRow.artifact_id == ArtifactRow.id)
     usable, marked = last.where(VersionRow.yanked_at.is_(None)), last.where(VersionRow.newest)
     numbers = (query.scalar_subquery() for query in (last, deleted.correlate(ArtifactRow), usable, marked))
-    query = select(ArtifactRow.id, ArtifactRow.name, ArtifactRow.next_version, *numbers)
+    columns = (ArtifactRow.id, NamespaceRow.name, ArtifactRow.name, ArtifactRow.next_version)
+    query = select(*columns, *numbers).join(ArtifactRow.namespace)
     for rows in pages(store, query, ArtifactRow.id):
-        for _, name, following, highest, buried, newest, mark in rows:
+        for _, namespace, short, following, highest, buried, newest, mark in rows:
+            name = short_name(f"{namespace}/{short}")
             if following <= max(highest or 0, buried or 0):
                 yield Problem("name", name, f"its next version would be {following}, which was there before", _RESTORE)
             if newest != mark:

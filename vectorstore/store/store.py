@@ -279,8 +279,8 @@ class Store:
         """
         check_text("reason", reason)
         parsed = _reference(reference).plain()
-        if parsed == replace(parsed, version=None, alias=None, digest=None):
-            raise InvalidInputError(f"'{parsed}' is a name with all its versions", f"name one version: {parsed}@1")
+        if not parsed.is_one_version:
+            raise InvalidInputError(f"'{parsed}' is a name with all its versions", "name one version: NAME@NUMBER")
         with self.database.write() as session:
             row = changes.locked(session, parsed)
             version, namespace_id = catalogue.load(session, row.id), row.namespace_id
