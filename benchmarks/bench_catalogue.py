@@ -27,10 +27,11 @@ from sqlalchemy import func, select
 
 from benchmarks.catalogue_data import COMMON_LABELS, Catalogue
 from benchmarks.catalogue_load import load_postgresql, load_sqlite
-from vectorstore.store import Store, search
+from vectorstore.store import Store
 from vectorstore.store.database import upgrade
-from vectorstore.store.filter import Filter
-from vectorstore.store.source import newest
+from vectorstore.store.lists import search
+from vectorstore.store.lists.filter import Filter
+from vectorstore.store.lists.source import newest
 
 Wanted = Callable[[int], dict[str, Any]]
 """What the n-th list is asked for."""

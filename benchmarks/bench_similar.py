@@ -25,14 +25,14 @@ from vectorstore.card import Apply, Card, Data, MethodUse, ReadPositions
 from vectorstore.identity import ModelIdentity
 from vectorstore.place import SITES, Place
 from vectorstore.store import Store
+from vectorstore.store.blobs.local_blobs import LocalBlobs
 from vectorstore.store.database import Database
-from vectorstore.store.directions import DirectionsFolder, Index
-from vectorstore.store.local_blobs import LocalBlobs
-from vectorstore.store.news import news
+from vectorstore.store.nearest.directions import DirectionsFolder, Index
+from vectorstore.store.nearest.news import news
+from vectorstore.store.nearest.similar import similar
+from vectorstore.store.nearest.space import Space, unit_direction
+from vectorstore.store.nearest.survey import folder_of
 from vectorstore.store.schema import ArtifactRow, Base, BlobRow, VersionBlobRow, VersionRow, VersionSiteRow
-from vectorstore.store.similar import similar
-from vectorstore.store.space import Space, unit_direction
-from vectorstore.store.survey import folder_of
 from vectorstore.vector import SteeringVector
 
 PLACE = Place("resid_pre", 16)

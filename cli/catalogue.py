@@ -9,9 +9,9 @@ from typing import get_args
 import click
 
 from vectorstore.place import SITES
-from vectorstore.store.filter import Filter
-from vectorstore.store.listing import LIMIT, Sort
-from vectorstore.store.listing import list_versions as find_versions
+from vectorstore.store.lists.filter import Filter
+from vectorstore.store.lists.listing import LIMIT, Sort
+from vectorstore.store.lists.listing import list_versions as find_versions
 from vectorstore.store.version import Page
 
 from .answer import Answer, Table

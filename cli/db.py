@@ -7,10 +7,10 @@ import sys
 import click
 
 from vectorstore.errors import InvalidInputError
-from vectorstore.store import backup as copies
 from vectorstore.store import database
-from vectorstore.store import rebuild as rebuilding
-from vectorstore.store.backends import open_blobs
+from vectorstore.store.blobs.backends import open_blobs
+from vectorstore.store.upkeep import backup as copies
+from vectorstore.store.upkeep import rebuild as rebuilding
 
 from .answer import Answer, Part, Table
 from .command import group, subcommand

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from vectorstore.errors import EXIT_CODES, IntegrityError
-from vectorstore.store.fsck import check
+from vectorstore.store.upkeep.fsck import check
 
 from .answer import Answer, Part, Table
 from .command import command

@@ -7,7 +7,7 @@ from datetime import timedelta
 import click
 
 from vectorstore.errors import InvalidInputError
-from vectorstore.store.gc import GRACE, collect
+from vectorstore.store.upkeep.gc import GRACE, collect
 
 from .answer import Answer
 from .command import command

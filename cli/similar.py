@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from vectorstore.place import Place
-from vectorstore.store.neighbour import Neighbour, Similar
-from vectorstore.store.similar import LIMIT
-from vectorstore.store.similar import similar as find_similar
+from vectorstore.store.nearest.neighbour import Neighbour, Similar
+from vectorstore.store.nearest.similar import LIMIT
+from vectorstore.store.nearest.similar import similar as find_similar
 
 from .answer import Answer, Table
 from .command import command

@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 
 from vectorstore.settings import Settings
 from vectorstore.store.engine import WRITE, make_engine, read_url
+from vectorstore.store.lists.search import is_search_table
 from vectorstore.store.schema import Base
-from vectorstore.store.search import is_search_table
 
 
 def run(connection: Connection) -> None:

@@ -17,10 +17,10 @@ from tests.builders import make_card, make_vector
 from tests.store.writers import run
 from vectorstore.compose import pin
 from vectorstore.store import Store
-from vectorstore.store.backup import backup
 from vectorstore.store.database import upgrade
-from vectorstore.store.gc import collect
-from vectorstore.store.rebuild import rebuild
+from vectorstore.store.upkeep.backup import backup
+from vectorstore.store.upkeep.gc import collect
+from vectorstore.store.upkeep.rebuild import rebuild
 
 # Above 64 KiB they are a blob of their own.
 MANY_ITEMS = tuple({"positive": f"{number}{'x' * 40_000}", "negative": " "} for number in range(2))

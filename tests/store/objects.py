@@ -12,9 +12,9 @@ import pytest
 from tests.object_server import SECRET
 from vectorstore.canonical import digest
 from vectorstore.errors import VectorstoreError
-from vectorstore.store.backends import open_blobs
-from vectorstore.store.bucket import PART
-from vectorstore.store.object_blobs import ObjectBlobs
+from vectorstore.store.blobs.backends import open_blobs
+from vectorstore.store.blobs.bucket import PART
+from vectorstore.store.blobs.object_blobs import ObjectBlobs
 
 LARGE = random.Random(2).randbytes(2 * PART + 4321)  # noqa: S311 - any bytes will do
 LOVE = digest(b"love")

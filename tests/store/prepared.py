@@ -10,7 +10,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import configure_mappers
 
 from vectorstore.compose import pin
-from vectorstore.store import Store, backup, fsck, gc, rebuild
+from vectorstore.store import Store
+from vectorstore.store.upkeep import backup, fsck, gc, rebuild
 
 __all__ = ["Store", "alembic", "backup", "fsck", "gc", "pin", "postgresql", "psycopg", "rebuild", "sqlite"]
 

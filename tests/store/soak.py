@@ -20,8 +20,8 @@ from vectorstore.compose import pin
 from vectorstore.errors import ConflictError, NotFoundError, UnavailableError
 from vectorstore.store import Store
 from vectorstore.store import save as saving
-from vectorstore.store.fsck import check
-from vectorstore.store.gc import collect
+from vectorstore.store.upkeep.fsck import check
+from vectorstore.store.upkeep.gc import collect
 
 LEASE = timedelta(seconds=2)  # so that gc finds something within seconds; every program of a soak has it
 NAMES = ("love", "hate", "acme/joy")

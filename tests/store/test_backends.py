@@ -13,8 +13,8 @@ from tests.object_server import SECRET, free_port
 from vectorstore.canonical import digest
 from vectorstore.errors import InvalidInputError, NotAllowedError, UnavailableError
 from vectorstore.settings import Settings
-from vectorstore.store.backends import open_blobs
-from vectorstore.store.object_blobs import ObjectBlobs
+from vectorstore.store.blobs.backends import open_blobs
+from vectorstore.store.blobs.object_blobs import ObjectBlobs
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ import pytest
 from tests.builders import make_card, make_vector
 from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, UnavailableError
 from vectorstore.store import Store
-from vectorstore.store.backends import open_blobs
-from vectorstore.store.backup import backup, restore
+from vectorstore.store.blobs.backends import open_blobs
 from vectorstore.store.database import downgrade, upgrade
-from vectorstore.store.fsck import check
-from vectorstore.store.rebuild import rebuild
+from vectorstore.store.upkeep.backup import backup, restore
+from vectorstore.store.upkeep.fsck import check
+from vectorstore.store.upkeep.rebuild import rebuild
 
 
 def save(store: Store, seed: int, name: str = "love") -> str:

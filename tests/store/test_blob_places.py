@@ -10,8 +10,8 @@ import pytest
 
 from vectorstore.canonical import digest
 from vectorstore.errors import IntegrityError
-from vectorstore.store.backends import open_blobs
-from vectorstore.store.blobs import Blobs
+from vectorstore.store.blobs.backends import open_blobs
+from vectorstore.store.blobs.protocol import Blobs
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -11,8 +11,8 @@ import pytest
 from vectorstore.canonical import digest
 from vectorstore.errors import IntegrityError, InvalidInputError, UnavailableError
 from vectorstore.store import Store
-from vectorstore.store.backends import open_blobs
-from vectorstore.store.local_blobs import LocalBlobs
+from vectorstore.store.blobs.backends import open_blobs
+from vectorstore.store.blobs.local_blobs import LocalBlobs
 
 
 @pytest.fixture

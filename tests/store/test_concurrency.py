@@ -10,7 +10,7 @@ from tests.builders import make_card, make_vector
 from tests.store.writers import delete_together, move_alias, open_and_save, run_together, save_in_rounds, save_some
 from vectorstore.store import Store
 from vectorstore.store.events import verify
-from vectorstore.store.fsck import check
+from vectorstore.store.upkeep.fsck import check
 
 
 def test_eight_programs_saving_under_one_name(store: Store, library_url: str, blobs_folder: Path):

@@ -19,11 +19,11 @@ from tests.store.fuse import killed, open_until_killed
 from tests.store.writers import run
 from vectorstore.errors import NotFoundError
 from vectorstore.store import Store
-from vectorstore.store.backup import backup
-from vectorstore.store.fsck import check
-from vectorstore.store.gc import collect
-from vectorstore.store.rebuild import rebuild
 from vectorstore.store.schema import BlobRow
+from vectorstore.store.upkeep.backup import backup
+from vectorstore.store.upkeep.fsck import check
+from vectorstore.store.upkeep.gc import collect
+from vectorstore.store.upkeep.rebuild import rebuild
 
 KEPT = 6
 SQLITE = pytest.mark.parametrize("backend", ["sqlite"])

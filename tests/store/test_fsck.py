@@ -12,8 +12,8 @@ from sqlalchemy import text
 from tests.builders import make_card, make_vector
 from vectorstore.compose import pin
 from vectorstore.store import Store
-from vectorstore.store.fsck import check
-from vectorstore.store.problems import Checked
+from vectorstore.store.upkeep.fsck import check
+from vectorstore.store.upkeep.problems import Checked
 
 MANY_ITEMS = tuple({"positive": f"{number:0200}", "negative": " "} for number in range(400))
 

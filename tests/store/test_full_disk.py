@@ -16,10 +16,10 @@ from tests.builders import make_card, make_vector
 from tests.store.fuse import MANY_ITEMS
 from vectorstore.errors import UnavailableError, exit_code
 from vectorstore.store import Store
-from vectorstore.store.backup import backup
-from vectorstore.store.fsck import check
-from vectorstore.store.gc import collect
 from vectorstore.store.schema import BlobRow
+from vectorstore.store.upkeep.backup import backup
+from vectorstore.store.upkeep.fsck import check
+from vectorstore.store.upkeep.gc import collect
 
 FREE = 4096  # bytes that a full disk has left
 

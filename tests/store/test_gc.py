@@ -14,10 +14,10 @@ from vectorstore.compose import pin
 from vectorstore.errors import InvalidInputError
 from vectorstore.store import Store
 from vectorstore.store.draft import About, draft_vector
-from vectorstore.store.fsck import check
-from vectorstore.store.gc import GRACE, collect
 from vectorstore.store.save import _lease
 from vectorstore.store.schema import BlobRow
+from vectorstore.store.upkeep.fsck import check
+from vectorstore.store.upkeep.gc import GRACE, collect
 
 NOW = timedelta(0)
 
@@ -100,7 +100,7 @@ def test_a_row_whose_lease_was_renewed_stays(store: Store, monkeypatch: pytest.M
     age(store, 2 * GRACE)
     found = collect(store)
     assert len(found.blobs) == 2
-    monkeypatch.setattr("vectorstore.store.gc._batches", lambda *_: iter([list(found.blobs)]))
+    monkeypatch.setattr("vectorstore.store.upkeep.gc._batches", lambda *_: iter([list(found.blobs)]))
     half_saved(store, seed=7)  # between looking and taking
     assert collect(store, apply=True).blobs == ()
     vector = make_vector(3, seed=7)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from benchmarks.catalogue_data import COMMON_LABELS, METHODS, Catalogue
 from tests.catalogues import loaded
 from vectorstore.errors import InvalidInputError
-from vectorstore.store import Store, by_age, by_name, tables
+from vectorstore.store import Store, tables
+from vectorstore.store.lists import by_age, by_name
 from vectorstore.store.schema import Base
 from vectorstore.store.version import Version
 

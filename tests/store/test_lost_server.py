@@ -20,7 +20,7 @@ from sqlalchemy import event, make_url
 from tests.builders import make_card, make_vector
 from vectorstore.errors import UnavailableError, VectorstoreError, exit_code
 from vectorstore.store import Store
-from vectorstore.store.fsck import check
+from vectorstore.store.upkeep.fsck import check
 
 PASSWORD = "hunter2-secret"  # noqa: S105 - of a server that lives as long as these tests
 

@@ -11,8 +11,8 @@ from tests.object_server import S3Server, Wire
 from tests.store.objects import LARGE, LOVE, add, empty, kept, opened, path_of, refusal
 from vectorstore.canonical import digest
 from vectorstore.errors import IntegrityError, UnavailableError
-from vectorstore.store.backends import open_blobs
-from vectorstore.store.object_blobs import ObjectBlobs
+from vectorstore.store.blobs.backends import open_blobs
+from vectorstore.store.blobs.object_blobs import ObjectBlobs
 
 
 @pytest.fixture

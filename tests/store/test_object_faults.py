@@ -12,8 +12,8 @@ from tests.object_server import S3Server, Wire, free_port, use_s3
 from tests.store.objects import LARGE, LOVE, add, empty, kept, opened, path_of, refusal
 from vectorstore.canonical import digest
 from vectorstore.errors import NotAllowedError, UnavailableError
-from vectorstore.store.bucket import PART
-from vectorstore.store.object_blobs import ObjectBlobs
+from vectorstore.store.blobs.bucket import PART
+from vectorstore.store.blobs.object_blobs import ObjectBlobs
 
 
 @pytest.fixture

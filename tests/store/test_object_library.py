@@ -20,7 +20,7 @@ from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe, Term
 from vectorstore.store import Store
 from vectorstore.store.contents import read_recipe
-from vectorstore.store.rebuild import rebuild
+from vectorstore.store.upkeep.rebuild import rebuild
 
 SPAWN = multiprocessing.get_context("spawn")  # it gives its children the environment as it is now
 LONG = tuple({"positive": f"{number:0200}", "negative": " "} for number in range(400))  # items in a blob of their own
@@ -98,7 +98,7 @@ def test_a_forked_program_does_not_wait_forever(s3_url: str, tmp_path: Path):
     # Only in a program of its own: this one has other threads.
     script = f"""
 import os, pathlib
-from vectorstore.store.backends import open_blobs
+from vectorstore.store.blobs.backends import open_blobs
 blobs = open_blobs({s3_url!r}, pathlib.Path({str(tmp_path)!r}))
 staged = blobs.stage(b"love")
 staged.publish()

@@ -18,7 +18,8 @@ from benchmarks.catalogue_data import Catalogue
 from tests.builders import make_card, make_vector
 from tests.catalogues import loaded
 from vectorstore.errors import VectorstoreError
-from vectorstore.store import Store, gc
+from vectorstore.store import Store
+from vectorstore.store.upkeep import gc
 
 SIZE = 3000
 LISTS: tuple[dict[str, Any], ...] = (

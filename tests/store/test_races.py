@@ -11,12 +11,13 @@ from sqlalchemy import select, update
 from tests.builders import make_card, make_vector
 from vectorstore.compose import compose
 from vectorstore.errors import IntegrityError, NotFoundError, UnavailableError
-from vectorstore.store import Store, fsck, soundness
+from vectorstore.store import Store
 from vectorstore.store import save as saving
-from vectorstore.store.gc import collect
-from vectorstore.store.local_blobs import LocalBlobs
-from vectorstore.store.problems import Checked
+from vectorstore.store.blobs.local_blobs import LocalBlobs
 from vectorstore.store.schema import BlobRow
+from vectorstore.store.upkeep import fsck, soundness
+from vectorstore.store.upkeep.gc import collect
+from vectorstore.store.upkeep.problems import Checked
 
 
 def save(store: Store, seed: int) -> str:

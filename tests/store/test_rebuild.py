@@ -16,7 +16,6 @@ from vectorstore.codec import pack
 from vectorstore.compose import compose, pin
 from vectorstore.manifest import NAME_ANNOTATION, VECTOR_BLOB, BlobEntry, Manifest
 from vectorstore.store import Store
-from vectorstore.store import rebuild as rebuilding
 from vectorstore.store.draft import (
     AUTHORS_ANNOTATION,
     DESCRIPTION_ANNOTATION,
@@ -26,10 +25,11 @@ from vectorstore.store.draft import (
     PRESETS_ANNOTATION,
     Draft,
 )
-from vectorstore.store.fsck import check
-from vectorstore.store.gc import collect
-from vectorstore.store.rebuild import rebuild
 from vectorstore.store.schema import BlobRow
+from vectorstore.store.upkeep import rebuild as rebuilding
+from vectorstore.store.upkeep.fsck import check
+from vectorstore.store.upkeep.gc import collect
+from vectorstore.store.upkeep.rebuild import rebuild
 from vectorstore.vector import Place
 
 MANY_ITEMS = tuple({"positive": f"{number:0200}", "negative": " "} for number in range(400))

@@ -16,10 +16,11 @@ from tests.builders import make_card, make_identity, make_vector
 from vectorstore.errors import ConflictError, InvalidInputError, NotFoundError
 from vectorstore.place import Place
 from vectorstore.recipe import Recipe, Term
-from vectorstore.store import Store, survey
-from vectorstore.store.directions import DirectionsFolder
+from vectorstore.store import Store
+from vectorstore.store.nearest import survey
+from vectorstore.store.nearest.directions import DirectionsFolder
+from vectorstore.store.nearest.similar import similar
 from vectorstore.store.schema import EventRow, NamespaceRow
-from vectorstore.store.similar import similar
 from vectorstore.vector import SteeringVector
 
 PLACE = Place("resid_pre", 3)
@@ -217,7 +218,7 @@ def test_changes_that_save_nothing_leave_the_rows_alone(store: Store, cache: Pat
 def test_many_saves_at_once_are_found(store: Store, monkeypatch: pytest.MonkeyPatch):
     vectors = fill(store, range(2))
     assert near(store) == expected(vectors)
-    monkeypatch.setattr("vectorstore.store.news.MAX_EVENTS", 3)
+    monkeypatch.setattr("vectorstore.store.nearest.news.MAX_EVENTS", 3)
     vectors |= fill(store, range(2, 9))
     assert near(store) == expected(vectors)
 
@@ -376,7 +377,8 @@ def test_programs_that_search_and_save_at_once_all_get_right_answers(
 import json, sys
 from tests.store.test_similar import near, save
 from tests.builders import make_vector
-from vectorstore.store import Store, survey
+from vectorstore.store import Store
+from vectorstore.store.nearest import survey
 survey.BATCH = 96
 number = int(sys.argv[3])
 sys.stdin.readline()

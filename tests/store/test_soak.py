@@ -18,10 +18,10 @@ from tests.store.soak import NAMES, ROLES, Entry, journals, work
 from tests.store.writers import run_all
 from vectorstore.errors import NotFoundError
 from vectorstore.store import Store
-from vectorstore.store.fsck import check
-from vectorstore.store.gc import collect
 from vectorstore.store.lookup import artifact
 from vectorstore.store.schema import BlobRow, TombstoneRow, VersionRow
+from vectorstore.store.upkeep.fsck import check
+from vectorstore.store.upkeep.gc import collect
 
 DONE = {"saved", "recipe", "alias", "yank", "restore", "label", "deleted", "gc", "read", "fsck"}
 MAYBE = {

@@ -24,9 +24,9 @@ from vectorstore.compose import pin
 from vectorstore.errors import ConflictError, NotFoundError
 from vectorstore.preset import Preset
 from vectorstore.store import Store
-from vectorstore.store.fsck import check
-from vectorstore.store.gc import collect
 from vectorstore.store.schema import BlobRow
+from vectorstore.store.upkeep.fsck import check
+from vectorstore.store.upkeep.gc import collect
 
 EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "0"))
 NAMES = st.sampled_from(["love", "hate", "acme/joy"])

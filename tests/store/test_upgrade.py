@@ -19,7 +19,7 @@ from vectorstore.compose import pin
 from vectorstore.store import Store
 from vectorstore.store.database import REVISIONS, current, downgrade
 from vectorstore.store.database import check as check_schema
-from vectorstore.store.fsck import check
+from vectorstore.store.upkeep.fsck import check
 
 
 @pytest.fixture

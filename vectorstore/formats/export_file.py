@@ -13,7 +13,7 @@ from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError,
 from vectorstore.manifest import BlobEntry
 from vectorstore.reference import Reference, parse_reference
 from vectorstore.store import Store
-from vectorstore.store.folders import sync_folder
+from vectorstore.store.blobs.folders import sync_folder
 from vectorstore.store.version import Version
 
 CHUNK = 1 << 20

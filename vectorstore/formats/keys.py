@@ -9,9 +9,7 @@ from vectorstore.place import SITES
 
 _SITES = "|".join(SITES)
 _NUMBER = re.compile(r"-?[0-9]{1,6}")
-_LAYER = re.compile(
-    rf"(?:^|[._/-])(?:layers?|blocks?|h|directions?|{_SITES})[._/-]?([0-9]{{1,6}})(?=[._/-]|$)"
-)
+_LAYER = re.compile(rf"(?:^|[._/-])(?:layers?|blocks?|h|directions?|{_SITES})[._/-]?([0-9]{{1,6}})(?=[._/-]|$)")
 _SITE = re.compile(rf"(?:^|[._/-])(?:hook_)?({_SITES})(?=[._/-]|$)")
 _HOOK = re.compile(r"(?:^|[._/-])(hook_\w+)")
 

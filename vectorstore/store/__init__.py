@@ -1,8 +1,9 @@
 """The store: a database of versions and the blobs they consist of.
 
-`store` is the library as programs see it. `save` is the commit protocol, `blobs` keeps the bytes, `schema` and
-`database` the tables, `lookup` turns references into versions, `listing` lists and searches, `changes` moves what may
-move, and `events` remembers all of it.
+`store` is the library as programs see it. `save` is the commit protocol, `schema` and `database` the tables, `lookup`
+turns references into versions, `changes` moves what may move, `deletion` removes, and `events` remembers all of it.
+`blobs/` keeps the bytes, `lists/` lists and searches, `nearest/` finds similar directions, and `upkeep/` collects, checks,
+copies and rebuilds.
 """
 
 from __future__ import annotations

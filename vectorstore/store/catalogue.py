@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from vectorstore.store import search
-from vectorstore.store.listing import check_limit, read_key
+from vectorstore.store.lists import search
+from vectorstore.store.lists.listing import check_limit, read_key
 from vectorstore.store.lookup import artifact
 from vectorstore.store.reading import read_versions
 from vectorstore.store.schema import VersionRow

@@ -9,7 +9,7 @@ from vectorstore.errors import ConflictError, IntegrityError
 from vectorstore.fields import Fields
 from vectorstore.manifest import ITEMS_BLOB, RECIPE_BLOB, VECTOR_BLOB, BlobEntry
 from vectorstore.recipe import Recipe
-from vectorstore.store.blobs import Blobs
+from vectorstore.store.blobs.protocol import Blobs
 from vectorstore.store.version import Found
 from vectorstore.vector import SteeringVector
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Connection, inspect, text
 
 from vectorstore.errors import ConflictError, InvalidInputError, NotFoundError, SchemaError
+from vectorstore.store.blobs.folders import make_folder
 from vectorstore.store.engine import WRITE, keep_log, make_engine, read_url, shown, steady, translated
-from vectorstore.store.folders import make_folder
 
 if TYPE_CHECKING:
     from alembic.config import Config

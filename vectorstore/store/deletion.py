@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, CompoundSelect, delete, select, update
 from sqlalchemy.orm import Session
 
 from vectorstore.errors import ConflictError
-from vectorstore.store import events, search
+from vectorstore.store import events
 from vectorstore.store.changes import Change
+from vectorstore.store.lists import search
 from vectorstore.store.newest import appoint
 from vectorstore.store.schema import (
     AliasRow,

@@ -20,7 +20,7 @@ from vectorstore.manifest import (
 from vectorstore.place import Place
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe, Term
-from vectorstore.store.blobs import Check
+from vectorstore.store.blobs.protocol import Check
 from vectorstore.store.presets import check_preset
 from vectorstore.store.rows import directions
 from vectorstore.store.schema import DIGEST_LENGTH, NAME_LENGTH

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from vectorstore.store import catalogue, search
+from vectorstore.store import catalogue
+from vectorstore.store.lists import search
 from vectorstore.store.schema import VersionRow
 from vectorstore.store.version import Version
 

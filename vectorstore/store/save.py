@@ -25,7 +25,7 @@ from vectorstore.errors import ConflictError, NotFoundError, UnavailableError
 from vectorstore.manifest import MANIFEST_TYPE, BlobEntry
 from vectorstore.recipe import Term
 from vectorstore.store import catalogue, events
-from vectorstore.store.blobs import Blobs, Staged
+from vectorstore.store.blobs.protocol import Blobs, Staged
 from vectorstore.store.database import Database
 from vectorstore.store.draft import Draft
 from vectorstore.store.newest import appoint

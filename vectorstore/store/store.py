@@ -19,13 +19,13 @@ from vectorstore.recipe import Recipe
 from vectorstore.reference import Reference, check_name, parse_reference
 from vectorstore.settings import Settings
 from vectorstore.store import catalogue, changes, contents, deletion, events, lookup
-from vectorstore.store.backends import open_blobs
-from vectorstore.store.blobs import Blobs
+from vectorstore.store.blobs.backends import open_blobs
+from vectorstore.store.blobs.protocol import Blobs
 from vectorstore.store.changes import Change
 from vectorstore.store.database import Database
 from vectorstore.store.draft import About, draft_recipe, draft_vector
-from vectorstore.store.filter import Filter
-from vectorstore.store.listing import LIMIT, Sort, list_versions
+from vectorstore.store.lists.filter import Filter
+from vectorstore.store.lists.listing import LIMIT, Sort, list_versions
 from vectorstore.store.newest import changed
 from vectorstore.store.save import commit
 from vectorstore.store.schema import VersionRow
@@ -271,7 +271,7 @@ class Store:
     def delete(self, reference: str | Reference, reason: str = "") -> Version:
         """Delete a version for good, and return what it was; its number never means anything else.
 
-        Its bytes go with `vectorstore.store.gc.collect`, some time later.
+        Its bytes go with `vectorstore.store.upkeep.gc.collect`, some time later.
 
         Raises:
             InvalidInputError: for a bare name: a version is deleted by its number, an alias or its digest.

@@ -15,7 +15,7 @@ from sqlalchemy import ARRAY, Boolean, Connection, Text, cast, column, delete, f
 from sqlalchemy.types import UserDefinedType
 
 from vectorstore.errors import InvalidInputError
-from vectorstore.store.source import Source
+from vectorstore.store.lists.source import Source
 from vectorstore.store.tables import is_sqlite
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from vectorstore.errors import InvalidInputError
-from vectorstore.store.bucket import Bucket, ObjectStore
-from vectorstore.store.object_errors import translated
+from vectorstore.store.blobs.bucket import Bucket, ObjectStore
+from vectorstore.store.blobs.object_errors import translated
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config

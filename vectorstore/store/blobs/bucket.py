@@ -14,7 +14,7 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from vectorstore.errors import UnavailableError
-from vectorstore.store.object_errors import damaged, missing, no_bucket, translated
+from vectorstore.store.blobs.object_errors import damaged, missing, no_bucket, translated
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

@@ -10,12 +10,12 @@ from itertools import islice
 from sqlalchemy import ColumnElement, select, update
 
 from vectorstore.errors import IntegrityError
-from vectorstore.store import soundness
 from vectorstore.store.deletion import needed
-from vectorstore.store.problems import BATCH, Checked, Problem, pages
-from vectorstore.store.quarantine import put_aside
 from vectorstore.store.schema import BlobRow, VersionBlobRow, VersionRow
 from vectorstore.store.store import Store
+from vectorstore.store.upkeep import soundness
+from vectorstore.store.upkeep.problems import BATCH, Checked, Problem, pages
+from vectorstore.store.upkeep.quarantine import put_aside
 from vectorstore.store.version import short_name
 
 SHOWN = 5

@@ -9,11 +9,11 @@ from sqlalchemy import func, select, text
 from vectorstore.errors import IntegrityError
 from vectorstore.manifest import Manifest
 from vectorstore.store import events
-from vectorstore.store.problems import Checked, Problem, pages
 from vectorstore.store.reading import read_versions
 from vectorstore.store.schema import ArtifactRow, BlobRow, NamespaceRow, TombstoneRow, VersionRow
 from vectorstore.store.store import Store
-from vectorstore.store.stored_draft import stored_draft
+from vectorstore.store.upkeep.problems import Checked, Problem, pages
+from vectorstore.store.upkeep.stored_draft import stored_draft
 from vectorstore.store.version import Version, short_name
 
 _RESTORE = "restore the database from a backup"

@@ -11,8 +11,17 @@ from sqlalchemy import Connection
 from vectorstore.errors import InvalidInputError
 from vectorstore.place import SITES
 from vectorstore.reference import check_name
+from vectorstore.store.lists.source import (
+    Source,
+    at_place,
+    by_method,
+    in_namespace,
+    labelled,
+    made_by,
+    of_kind,
+    on_model,
+)
 from vectorstore.store.names import namespace_id
-from vectorstore.store.source import Source, at_place, by_method, in_namespace, labelled, made_by, of_kind, on_model
 from vectorstore.store.tables import REFERENCE_LENGTH
 from vectorstore.store.texts import check_text
 

@@ -10,9 +10,16 @@ import numpy as np
 
 from vectorstore.canonical import digest
 from vectorstore.errors import IntegrityError
-from vectorstore.store.directions import DamagedError, Directions, DirectionsFolder, Index, digest_of, entries_of
-from vectorstore.store.news import CHUNK, News, news
-from vectorstore.store.space import Space
+from vectorstore.store.nearest.directions import (
+    DamagedError,
+    Directions,
+    DirectionsFolder,
+    Index,
+    digest_of,
+    entries_of,
+)
+from vectorstore.store.nearest.news import CHUNK, News, news
+from vectorstore.store.nearest.space import Space
 from vectorstore.store.store import Store
 from vectorstore.vector import Array
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from vectorstore.errors import InvalidInputError
 from vectorstore.reference import check_name
-from vectorstore.store import by_age, by_name, search
-from vectorstore.store.filter import Filter
+from vectorstore.store.lists import by_age, by_name, search
+from vectorstore.store.lists.filter import Filter
 from vectorstore.store.reading import read_versions
 from vectorstore.store.version import Page
 

@@ -10,8 +10,8 @@ from sqlalchemy import Row, Select, select
 from sqlalchemy.orm import Session
 
 from vectorstore.manifest import VECTOR_BLOB
+from vectorstore.store.nearest.space import Space
 from vectorstore.store.schema import EventRow, NamespaceRow, VersionBlobRow, VersionRow, VersionSiteRow
-from vectorstore.store.space import Space
 
 T = TypeVar("T")
 Seen = Mapping[str, tuple[int, str]]

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from vectorstore.canonical import is_digest
 from vectorstore.errors import IntegrityError, UnavailableError
-from vectorstore.store.blobs import Check, Stored
+from vectorstore.store.blobs.folders import make_folder, sync_folder
+from vectorstore.store.blobs.protocol import Check, Stored
 from vectorstore.store.engine import unavailable
-from vectorstore.store.folders import make_folder, sync_folder
 
 SMALL = 1 << 16  # bytes; each mapping also holds one of the few files that a process may have open
 _RESTORE = "restore it from a backup, or compute the vector again and save it"

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 from vectorstore.errors import InvalidInputError, UnavailableError
 from vectorstore.settings import absolute_path
-from vectorstore.store.blobs import Blobs
-from vectorstore.store.local_blobs import LocalBlobs
+from vectorstore.store.blobs.local_blobs import LocalBlobs
+from vectorstore.store.blobs.protocol import Blobs
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _FILE = re.compile(r"(?i:file)://(?i:localhost)?(/[^?#]+)")
@@ -46,8 +46,8 @@ def open_blobs(url: str, cache: Path) -> Blobs:
 
 def _objects(url: str, cache: Path) -> Blobs:
     try:
-        from vectorstore.store.object_blobs import ObjectBlobs  # noqa: PLC0415 - obstore is an extra
-        from vectorstore.store.object_stores import open_bucket  # noqa: PLC0415 - the same
+        from vectorstore.store.blobs.object_blobs import ObjectBlobs  # noqa: PLC0415 - obstore is an extra
+        from vectorstore.store.blobs.object_stores import open_bucket  # noqa: PLC0415 - the same
     except ModuleNotFoundError as error:
         raise UnavailableError(
             f"object stores need the package {error.name}", "type: pip install 'steering-vectorstore[objects]'"

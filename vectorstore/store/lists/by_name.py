@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, func, select
 
-from vectorstore.store.source import Source, newest
+from vectorstore.store.lists.source import Source, newest
 from vectorstore.store.tables import VERSIONS
 
 if TYPE_CHECKING:

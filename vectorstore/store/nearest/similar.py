@@ -11,13 +11,13 @@ from vectorstore.errors import ConflictError, InvalidInputError
 from vectorstore.manifest import VECTOR_BLOB
 from vectorstore.place import SITES, Place, layers_text
 from vectorstore.reference import Reference, parse_reference
-from vectorstore.store.neighbour import Neighbour, Neighbourhood, Similar
-from vectorstore.store.news import chunks
+from vectorstore.store.nearest.neighbour import Neighbour, Neighbourhood, Similar
+from vectorstore.store.nearest.news import chunks
+from vectorstore.store.nearest.space import Space, unit_direction
+from vectorstore.store.nearest.survey import Survey, survey
 from vectorstore.store.reading import read_versions
 from vectorstore.store.schema import VersionBlobRow
-from vectorstore.store.space import Space, unit_direction
 from vectorstore.store.store import Store
-from vectorstore.store.survey import Survey, survey
 from vectorstore.store.version import Version
 from vectorstore.vector import SteeringVector
 

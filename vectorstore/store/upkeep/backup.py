@@ -16,13 +16,13 @@ from sqlalchemy import URL
 from vectorstore.canonical import Json
 from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from vectorstore.settings import absolute_path
-from vectorstore.store.blobs import Blobs
+from vectorstore.store.blobs.folders import make_folder, sync_folder
+from vectorstore.store.blobs.local_blobs import LocalBlobs
+from vectorstore.store.blobs.protocol import Blobs
 from vectorstore.store.database import Database, upgrade
 from vectorstore.store.engine import read_url, translated
-from vectorstore.store.folders import make_folder, sync_folder
-from vectorstore.store.fsck import check
-from vectorstore.store.local_blobs import LocalBlobs
 from vectorstore.store.store import Store
+from vectorstore.store.upkeep.fsck import check
 
 DATABASE = "library.db"
 UNFINISHED = f"{DATABASE}.new"

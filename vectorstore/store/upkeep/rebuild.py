@@ -10,11 +10,11 @@ from sqlalchemy import select
 from vectorstore.canonical import Json, digest
 from vectorstore.errors import IntegrityError, NotFoundError, UnavailableError, VectorstoreError
 from vectorstore.manifest import Manifest
-from vectorstore.store.blobs import Stored
+from vectorstore.store.blobs.protocol import Stored
 from vectorstore.store.save import commit_in_place
 from vectorstore.store.schema import TombstoneRow
 from vectorstore.store.store import Store
-from vectorstore.store.stored_draft import stored_draft
+from vectorstore.store.upkeep.stored_draft import stored_draft
 
 MAX_MANIFEST = 1 << 20
 LOST = (

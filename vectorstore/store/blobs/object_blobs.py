@@ -16,10 +16,10 @@ from pathlib import Path
 
 from vectorstore.canonical import is_digest
 from vectorstore.errors import IntegrityError, UnavailableError
-from vectorstore.store.blobs import Check, Stored
-from vectorstore.store.bucket import Bucket
-from vectorstore.store.local_blobs import LocalBlobs, LocalStaged
-from vectorstore.store.object_errors import damaged, missing
+from vectorstore.store.blobs.bucket import Bucket
+from vectorstore.store.blobs.local_blobs import LocalBlobs, LocalStaged
+from vectorstore.store.blobs.object_errors import damaged, missing
+from vectorstore.store.blobs.protocol import Check, Stored
 
 _OTHER_BYTES = "has other bytes: its digest is not its name"
 

@@ -21,7 +21,7 @@ import numpy as np
 from filelock import FileLock
 
 from vectorstore.canonical import canonical_bytes, digest
-from vectorstore.store.news import Seen
+from vectorstore.store.nearest.news import Seen
 from vectorstore.vector import Array
 
 FORMAT = 1

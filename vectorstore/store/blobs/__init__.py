@@ -1,0 +1,1 @@
+"""Blobs: what the store asks of any place that keeps bytes, the local folder, and object stores."""

@@ -1,0 +1,1 @@
+"""Upkeep: collecting what nobody needs, checking, copying, and making a lost database again."""
