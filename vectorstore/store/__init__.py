@@ -2,8 +2,8 @@
 
 `store` is the library as programs see it. `save` is the commit protocol, `schema` and `database` the tables, `lookup`
 turns references into versions, `changes` moves what may move, `deletion` removes, and `events` remembers all of it.
-`blobs/` keeps the bytes, `lists/` lists and searches, `nearest/` finds similar directions, and `upkeep/` collects, checks,
-copies and rebuilds.
+`blobs/` keeps the bytes, `lists/` lists and searches, `nearest/` finds similar directions, and `upkeep/` collects,
+checks, copies and rebuilds.
 """
 
 from __future__ import annotations
