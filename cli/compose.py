@@ -23,6 +23,8 @@ from .command import command
 from .describe import number, short
 from .library import Library, library_options
 
+SHOWN_COSINES = 30
+
 
 @command(
     "compose",
@@ -79,8 +81,7 @@ def plan_tables(plan: Plan, report: Report) -> list[Part]:
     if not report.steps:
         return ["Everything cancels: the model stays as it is."]
     parts: list[Part] = [_terms(plan), _steps(report)]
-    cosines = _cosines(report)
-    return [*parts, cosines] if cosines.rows else parts
+    return [*parts, *_cosines(report)]
 
 
 def _steps(report: Report) -> Table:
@@ -144,19 +145,20 @@ def _range(values: Iterable[float | None]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _cosines(report: Report) -> Table:
+def _cosines(report: Report) -> list[Part]:
+    """Return the cosines between terms; of many, the conflicts first and then the largest."""
+    pairs = [(step.place, cosine) for step, _ in _flat(report) for cosine in step.cosines]
+    left_out = len(pairs) - SHOWN_COSINES
+    if left_out > 0:
+        pairs = sorted(pairs, key=lambda pair: (not pair[1].conflict, -abs(pair[1].cosine)))[:SHOWN_COSINES]
     rows = [
-        (
-            str(step.place),
-            short(cosine.left),
-            short(cosine.right),
-            f"{cosine.cosine:+.3f}",
-            "yes" if cosine.conflict else "",
-        )
-        for step, _ in _flat(report)
-        for cosine in step.cosines
+        (str(place), short(cosine.left), short(cosine.right), f"{cosine.cosine:+.3f}", "yes" if cosine.conflict else "")
+        for place, cosine in pairs
     ]
-    return Table(("place", "term", "and", "cosine", "conflict"), rows, right=("cosine",), title="cosines between terms")
+    table = Table(
+        ("place", "term", "and", "cosine", "conflict"), rows, right=("cosine",), title="cosines between terms"
+    )
+    return [table, f"… and {left_out} smaller ones: see --json"] if left_out > 0 else [table] if rows else []
 
 
 def _term_json(term: PlanTerm) -> Json:

@@ -120,3 +120,17 @@ def test_a_model_carries_out_every_step_of_the_language(flat: Steer, tiny: str, 
     flat.ok("compute", "love", "--model", tiny, "--layer", "1", "--positive", "love", "--negative", "hate")
     written = [flat.ok("generate", "hello", "--model", tiny, "--steer", each)["steered"] for each in (steps, "0*love")]
     assert written[0] != written[1]
+
+
+def test_of_many_cosines_people_see_the_conflicts_and_the_largest(flat: Steer):
+    with open_library(flat.home) as store:
+        for number in range(9):
+            save(store, f"way{number}", [1, number], seed=number)
+        save(store, "back", [-1, 0], seed=99)
+    names = [f"way{number}" for number in range(9)]
+    out = flat("compose", " + ".join([*names, "0.1*back"])).out
+    *table, rest = out[out.index("cosines between terms") :].splitlines()[3:]
+    assert rest == "… and 15 smaller ones: see --json"
+    assert len(table) == 30
+    assert table[0].split()[-1] == "yes"
+    assert len(flat.ok("compose", " + ".join([*names, "0.1*back"]))["steps"][0]["cosines"]) == 45

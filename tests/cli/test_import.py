@@ -228,3 +228,14 @@ def test_a_direction_of_the_real_model_is_imported_shown_and_steers(
         assert torch.equal(model(**inputs).logits, theirs)
     with torch.no_grad():
         assert not torch.equal(model(**inputs).logits, theirs)
+
+
+def test_the_place_in_a_list_is_no_layer_until_somebody_says_so(love: Steer, tmp_path: Path):
+    file = pt(tmp_path / "list.pt", [torch.full((WIDTH,), float(number)) for number in (1, 2)])
+    words = ("import", file, "--name", "list", "--like", "love")
+    assert "the name of '[0]' says no layer" in love.fails(2, *words)
+    made = love.ok(*words, "--layer", "1..2")
+    assert [direction["norm"] for direction in made["version"]["directions"].values()] == pytest.approx(
+        [WIDTH**0.5, 2 * WIDTH**0.5]
+    )
+    assert list(love.ok(*words, "--key", "[1]=0")["version"]["directions"]) == ["resid_pre.0"]

@@ -134,10 +134,12 @@ def _chosen(tensors: Sequence[Picked], wanted: Sequence[int], model: ModelIdenti
     """Return the tensors, each with its layer, of those that are wanted."""
     if len(tensors) == 1 and tensors[0].layer is None:
         return [replace(tensors[0], layer=_only(tensors[0], wanted))]
+    if len(tensors) == len(wanted) and all(tensor.key.endswith("]") for tensor in tensors):  # a list, in its order
+        return [replace(tensor, layer=layer) for tensor, layer in zip(tensors, wanted, strict=True)]
     if nameless := [tensor for tensor in tensors if tensor.layer is None]:
         raise InvalidInputError(
             f"several tensors, and the name of {_name(nameless[0])} says no layer: {_listed(tensors)}",
-            "choose with --key NAME, or NAME=LAYER",
+            "choose with --key NAME, or NAME=LAYER; of a list, say all layers with --layer",
         )
     by_layer = {id(tensor): layer_number(model, tensor.layer or 0) for tensor in tensors}
     if missing := sorted(set(wanted) - set(by_layer.values())):

@@ -81,13 +81,15 @@ def _tensors(value: object, seen: Iterator[int], key: str = "", depth: int = 2) 
         if next(seen) > MAX_VALUES:
             raise IntegrityError(f"more than {MAX_VALUES} values", _WRITTEN)
         if isinstance(child, Tensor | Mapping | list | tuple) and (text := _name(name)) is not None:
-            yield from _tensors(child, seen, f"{key}.{text}" if key else text, depth - 1)
+            dotted = f"{key}.{text}" if key and not text.startswith("[") else f"{key}{text}"
+            yield from _tensors(child, seen, dotted, depth - 1)
 
 
 def _children(value: object) -> Iterable[tuple[object, object]]:
     if isinstance(value, Mapping):
         return value.items()
-    return enumerate(value) if isinstance(value, list | tuple) else ()
+    # In brackets: the place in a list is not the number of a layer.
+    return ((f"[{index}]", child) for index, child in enumerate(value)) if isinstance(value, list | tuple) else ()
 
 
 def _name(name: object) -> str | None:
