@@ -77,7 +77,7 @@ def test_a_layer_out_of_range_lists_the_range(steer: Steer, tiny: str, layers: s
         (["--positive", "", "--negative", "b"], "the positive prompt is empty; say what to steer towards"),
         (["--positive", "a"], "the negative prompt is missing; give --negative TEXT, or --pairs FILE"),
         (["--negative", "a"], "the positive prompt is missing; give --positive TEXT, or --pairs FILE"),
-        (["--pairs", "x", "--positive", "a"], "both a file and prompts are given"),
+        (["--pairs", "x", "--positive", "a"], "both a file and texts are given"),
         ([*PAIR, "--layer", "one"], "'one' is not a layer; write 6, -1 for the last one, or 6..12"),
         ([*PAIR, "--layer", "2..1"], "layers 2..1 run backwards; write 1..2"),
         ([*PAIR, "--preset", "strong"], "'strong' is not a preset; write mild=2 or strong=0.15r"),
@@ -85,7 +85,7 @@ def test_a_layer_out_of_range_lists_the_range(steer: Steer, tiny: str, layers: s
         ([*PAIR, "--preset", "1=2"], "'1' is not a preset; a preset starts with a letter"),
         ([*PAIR, "--label", "topic="], "the label topic has no value; write topic=VALUE"),
         ([*PAIR, "--read", "last_content"], "actadd has no parameter 'read'; actadd takes pad_token"),
-        ([*PAIR, "--method", "mean_difference", "--read", "x"], "choose mean_content or last_content with --read"),
+        ([*PAIR, "--method", "mean_difference", "--read", "x"], "choose mean_content or last_content or mean_nonsink"),
         ([*PAIR, "--site", "resid"], "'resid' is not one of 'resid_pre'"),
         (
             ["--positive", "love", "--negative", "", "--pad-token", "two"],
