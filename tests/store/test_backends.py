@@ -99,7 +99,7 @@ def test_settings_take_a_bucket_as_it_is_written():
 
 def test_without_what_speaks_to_stores_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name in ("object_blobs", "object_stores", "object_errors", "bucket"):
-        monkeypatch.delitem(sys.modules, f"vectorstore.store.{name}", raising=False)
+        monkeypatch.delitem(sys.modules, f"vectorstore.store.blobs.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(UnavailableError, match=r"need the package obstore; type: pip install 'steering.*\[objects\]'"):
         open_blobs("s3://bucket", tmp_path)

@@ -264,6 +264,14 @@ class TestText:
         assert names(store.list(text="weddings")) == []
         assert names(store.list(text="rings")) == ["love@2"]
 
+    def test_every_word_counts_and_too_many_are_refused(self, store: Store):
+        words = [f"word{number}" for number in range(64)]
+        save(store, "love", description=" ".join(words[:-1]))
+        assert names(store.list(text=" ".join(words[:-1] * 3))) == ["love@1"]
+        assert names(store.list(text=" ".join(words))) == []
+        with pytest.raises(InvalidInputError, match="65 different words to look for; 64 are allowed"):
+            store.list(text=" ".join([*words, "more"]))
+
     def test_hostile_texts_find_nothing_and_break_nothing(self, store: Store):
         save(store, "zebra")
         for text in HOSTILE:

@@ -1,7 +1,8 @@
 """Full-text search behind one interface: FTS5 on SQLite, tsvector and GIN on PostgreSQL.
 
 Both get words that were cut here, so both find the same: runs of letters and digits, without case and accents. A word
-of a query means itself; `wed*` means every word that begins so. Several words must all occur. No text is an error.
+of a query means itself; `wed*` means every word that begins so. Several words must all occur. No text is an error, but
+for one of more than MAX_WORDS different words.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 TABLE = "version_search"
-MAX_WORDS = 16
+MAX_WORDS = 64
 MAX_WORD = 64
 _WORD = re.compile(r"([^\W_]+)(\*?)")
 _FTS5 = table(TABLE, column("rowid"), column("words"), column(TABLE))
@@ -69,13 +70,13 @@ def source(connection: Connection | Session, query: str) -> Source | None:
     Returns None where the query has no word: nothing can match it.
 
     Raises:
-        InvalidInputError: for more than MAX_WORDS words.
+        InvalidInputError: for more than MAX_WORDS different words.
     """
-    words = _words(query)
+    words = list(dict.fromkeys(_words(query)))
     if not words:
         return None
     if len(words) > MAX_WORDS:
-        raise InvalidInputError(f"{len(words)} words to look for", f"{MAX_WORDS} are allowed")
+        raise InvalidInputError(f"{len(words)} different words to look for", f"{MAX_WORDS} are allowed")
     if is_sqlite(connection):
         match = " ".join(f'"{word}"{star}' for word, star in words)
         found = _FTS5.alias()
