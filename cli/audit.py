@@ -7,7 +7,7 @@ import json
 import click
 
 from vectorstore.canonical import Json
-from vectorstore.reference import DEFAULT_NAMESPACE
+from vectorstore.reference import DEFAULT_NAMESPACE, short_name
 from vectorstore.store.feed import Event, feed
 
 from .answer import Answer, Table
@@ -37,7 +37,7 @@ def audit(library: Library, namespace: str, after: int | None, limit: int) -> An
 
 def _row(event: Event) -> tuple[str, ...]:
     when = f"{event.created_at:%Y-%m-%d %H:%M:%S}"
-    of = event.subject.removeprefix(f"{DEFAULT_NAMESPACE}/")
+    of = short_name(event.subject)
     return (str(event.seq), when, event.actor, event.action, of, _text(event.before), _text(event.after))
 
 

@@ -14,13 +14,14 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.part import PlanTerm
 from vectorstore.place import Place
 from vectorstore.plan import Plan
+from vectorstore.reference import short_name
 from vectorstore.store.version import Saved
 from vectorstore.vector import direction_norm
 
 from .about import About, about_options
 from .answer import Answer, Part, Table
 from .command import command
-from .describe import number, short
+from .describe import number
 from .library import Library, library_options
 
 SHOWN_COSINES = 30
@@ -127,7 +128,7 @@ def _operator(step: StepReport) -> str:
 
 
 def _terms(plan: Plan) -> Table:
-    rows = [(short(term.label), term.tokens, *_factors(term)) for term in plan.terms]
+    rows = [(short_name(term.label), term.tokens, *_factors(term)) for term in plan.terms]
     return Table(("term", "tokens", "coefficient", "in r"), rows, right=("coefficient", "in r"), title="terms")
 
 
@@ -152,7 +153,13 @@ def _cosines(report: Report) -> list[Part]:
     if left_out > 0:
         pairs = sorted(pairs, key=lambda pair: (not pair[1].conflict, -abs(pair[1].cosine)))[:SHOWN_COSINES]
     rows = [
-        (str(place), short(cosine.left), short(cosine.right), f"{cosine.cosine:+.3f}", "yes" if cosine.conflict else "")
+        (
+            str(place),
+            short_name(cosine.left),
+            short_name(cosine.right),
+            f"{cosine.cosine:+.3f}",
+            "yes" if cosine.conflict else "",
+        )
         for place, cosine in pairs
     ]
     table = Table(

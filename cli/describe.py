@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from vectorstore.coefficient import Coefficient
 from vectorstore.place import layers_text
 from vectorstore.preset import Preset
-from vectorstore.reference import DEFAULT_NAMESPACE
 from vectorstore.store.version import Direction, Version
 
 
@@ -53,11 +52,6 @@ def preset_text(preset: Preset) -> str:
 def labels_text(version: Version) -> str:
     """Return `topic=weddings, tone=warm`."""
     return ", ".join(f"{key}={value}" for key, value in version.labels.items())
-
-
-def short(label: str) -> str:
-    """Return `love@2` for `default/love@2`."""
-    return label.removeprefix(f"{DEFAULT_NAMESPACE}/")
 
 
 def number(value: float | None) -> str:

@@ -29,6 +29,11 @@ _PARTS = re.compile(
 _ORDER = "the order is namespace/name@version[layers]:preset"
 
 
+def short_name(text: str) -> str:
+    """Return `love` for `default/love`: the default namespace is not written."""
+    return text.removeprefix(f"{DEFAULT_NAMESPACE}/")
+
+
 @dataclass(frozen=True)
 class Reference:
     """One version, and how to use it, as somebody asks for it.

@@ -9,7 +9,7 @@ from fractions import Fraction
 from vectorstore.compose.combination import Amount, Combination, Source
 from vectorstore.part import Ingredient, PlanTerm
 from vectorstore.place import Place, layers_text
-from vectorstore.reference import DEFAULT_NAMESPACE
+from vectorstore.reference import short_name
 from vectorstore.tokens import Tokens
 from vectorstore.vector import Array
 
@@ -79,7 +79,7 @@ def _directions(amounts: Mapping[Source, Amount], origins: Origins) -> dict[Plac
 def _moved_label(label: str, home: Place, places: list[Place]) -> str:
     """Return `at(love@1[3], 6..12, resid_post)`, as it could be written."""
     layers = layers_text(place.layer for place in places).split(" ", 1)[1]
-    name = label.removeprefix(f"{DEFAULT_NAMESPACE}/")
+    name = short_name(label)
     return f"at({name if name.endswith(')') else f'{name}[{home.layer}]'}, {layers}, {places[0].site})"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vectorstore.card import MethodUse
 from vectorstore.vector import Array
 
 
@@ -44,3 +45,8 @@ class Moments:
         """The covariance `[d, d]` of the rows, with n in the denominator; only where `scatter` was asked for."""
         covariance: Array = self._products / self.count - np.outer(self.mean, self.mean)
         return covariance
+
+
+def mean_difference(positive: Moments, negative: Moments, _use: MethodUse) -> Array:
+    """Return the difference of the two means `[d]`, accumulated in float64, not normalised."""
+    return positive.mean - negative.mean

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vectorstore.canonical import digest, strict_loads
 from vectorstore.card import Card
 from vectorstore.codec import unpack
@@ -12,6 +14,9 @@ from vectorstore.recipe import Recipe
 from vectorstore.store.blobs.protocol import Blobs
 from vectorstore.store.version import Found
 from vectorstore.vector import SteeringVector
+
+OpenBlob = Callable[[str, int], memoryview]
+"""(digest, size) -> the bytes of a blob."""
 
 
 def read_vector(blobs: Blobs, version: Found) -> tuple[SteeringVector, Card]:
@@ -27,7 +32,7 @@ def read_vector(blobs: Blobs, version: Found) -> tuple[SteeringVector, Card]:
     entry = _entry(version, VECTOR_BLOB)
     vector, card = unpack(blobs.open(entry.digest, entry.size), trusted=True)
     items = next((blob for blob in version.blobs if blob.media_type == ITEMS_BLOB), None)
-    return vector, card if items is None else _with_items(card, _whole(blobs, items))
+    return vector, card if items is None else with_items(card, hashed(blobs.open, items))
 
 
 def read_recipe(blobs: Blobs, version: Found) -> Recipe:
@@ -38,7 +43,7 @@ def read_recipe(blobs: Blobs, version: Found) -> Recipe:
         IntegrityError: when its blob is missing, or is not what it was.
     """
     _require(version, "recipe", "read")
-    return Recipe.from_bytes(_whole(blobs, _entry(version, RECIPE_BLOB)))
+    return Recipe.from_bytes(bytes(hashed(blobs.open, _entry(version, RECIPE_BLOB))))
 
 
 def _require(version: Found, kind: str, other: str) -> None:
@@ -53,14 +58,23 @@ def _entry(version: Found, media_type: str) -> BlobEntry:
     raise IntegrityError(f"{version.reference} has no blob of type {media_type}", "restore the library from a backup")
 
 
-def _whole(blobs: Blobs, entry: BlobEntry) -> bytes:
-    """Return all bytes of a small blob, hashed on the way."""
-    data = bytes(blobs.open(entry.digest, entry.size))
-    if digest(data) != entry.digest:
+def hashed(open_blob: OpenBlob, entry: BlobEntry) -> memoryview:
+    """Return all bytes of a blob, which are hashed first.
+
+    Raises:
+        IntegrityError: when it is missing, or is not what it was.
+    """
+    view = open_blob(entry.digest, entry.size)
+    if digest(view) != entry.digest:
         raise IntegrityError(f"the blob {entry.digest} was altered", "restore it from a backup")
-    return data
+    return view
 
 
-def _with_items(card: Card, lines: bytes) -> Card:
-    items = Fields({"items": [strict_loads(line, "an item") for line in lines.splitlines()]}, "the items")
+def with_items(card: Card, lines: memoryview) -> Card:
+    """Return the card with the items of its data, from their own blob.
+
+    Raises:
+        IntegrityError: when they are not the items the card was made with.
+    """
+    items = Fields({"items": [strict_loads(line, "an item") for line in bytes(lines).splitlines()]}, "the items")
     return card.with_items(items.sequence("items", dict))

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, CompoundSelect, delete, select, update
 from sqlalchemy.orm import Session
 
 from vectorstore.errors import ConflictError
+from vectorstore.reference import short_name
 from vectorstore.store import events
 from vectorstore.store.changes import Change
 from vectorstore.store.lists import search
@@ -29,7 +30,7 @@ from vectorstore.store.schema import (
     VersionRow,
     VersionSiteRow,
 )
-from vectorstore.store.version import Version, short_name
+from vectorstore.store.version import Version
 
 SHOWN = 10
 _PARTS = (

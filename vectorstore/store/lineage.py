@@ -10,10 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from vectorstore.canonical import Json
-from vectorstore.reference import Reference, parse_reference
+from vectorstore.reference import Reference, parse_reference, short_name
+from vectorstore.store import catalogue, lookup
 from vectorstore.store.schema import ArtifactRow, LineageRow, RecipeTermRow, VersionRow
 from vectorstore.store.store import Store
-from vectorstore.store.version import Version, short_name
+from vectorstore.store.version import Version
 
 MAX_DEPTH = 32
 MAX_NODES = 1000
@@ -73,18 +74,12 @@ def lineage(store: Store, reference: str | Reference) -> Lineage:
     Raises:
         NotFoundError: when there is no such version.
     """
-    version = store.resolve(reference if isinstance(reference, Reference) else parse_reference(reference).plain())
+    parsed = reference if isinstance(reference, Reference) else parse_reference(reference).plain()
     with store.database.read() as session:
-        down = _Tree(session, upward=False)
-        up = _Tree(session, upward=True)
-        start = session.scalars(
-            select(VersionRow.id).where(
-                VersionRow.full_name == f"{version.namespace}/{version.name}", VersionRow.digest == version.digest
-            )
-        ).first()
-        starts = [] if start is None else [start]
-        made_of, used_by = down.grow(starts), up.grow(starts)
-    return Lineage(version, made_of, used_by, down.complete and up.complete)
+        start = lookup.find(session, parsed)
+        down, up = _Tree(session, upward=False), _Tree(session, upward=True)
+        made_of, used_by = down.grow(start), up.grow(start)
+        return Lineage(catalogue.load(session, start), made_of, used_by, down.complete and up.complete)
 
 
 class _Tree:
@@ -97,8 +92,8 @@ class _Tree:
         self.complete = True
         self.opened: set[int] = set()
 
-    def grow(self, starts: list[int]) -> tuple[Node, ...]:
-        level = starts
+    def grow(self, start: int) -> tuple[Node, ...]:
+        level = [start]
         for _ in range(MAX_DEPTH):
             found = self._level(level)
             self.links |= found
@@ -111,7 +106,7 @@ class _Tree:
         else:
             self.complete = False
         labels = self._labels({other for links in self.links.values() for other, _ in links})
-        return self._nodes(starts[0], labels, 1) if starts else ()
+        return self._nodes(start, labels, 1)
 
     def _level(self, ids: list[int]) -> dict[int, list[tuple[int, Relation]]]:
         found: dict[int, list[tuple[int, Relation]]] = {version_id: [] for version_id in ids}

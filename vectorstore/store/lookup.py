@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from vectorstore.errors import ConflictError, InvalidInputError, MisfitError, NotFoundError
 from vectorstore.identity import ModelIdentity
-from vectorstore.reference import DEFAULT_NAMESPACE, Reference
+from vectorstore.reference import DEFAULT_NAMESPACE, Reference, short_name
 from vectorstore.store.names import NEIGHBOURS, namespace_id, near
 from vectorstore.store.reading import to_model, undamaged
 from vectorstore.store.schema import AliasRow, ArtifactRow, NamespaceRow, TombstoneRow, VersionRow
@@ -29,7 +29,8 @@ def artifact(session: Session, namespace: str, name: str) -> ArtifactRow:
     if namespace == DEFAULT_NAMESPACE and session.scalar(select(ArtifactRow.id).limit(1)) is None:
         raise NotFoundError(f"there is no '{name}': the library is empty", "make a vector with `steer compute`")
     hint = near(name, _neighbours(session, namespace_id(session, namespace), name))
-    raise NotFoundError(f"there is no '{full_name(namespace, name)}'", hint or "see `steer list` for what there is")
+    missing = short_name(f"{namespace}/{name}")
+    raise NotFoundError(f"there is no '{missing}'", hint or "see `steer list` for what there is")
 
 
 def find(session: Session, reference: Reference, model: ModelIdentity | None = None) -> int:
@@ -65,15 +66,10 @@ def require_local(reference: Reference) -> None:
         raise InvalidInputError(f"remotes are not yet supported ('{reference}')", "name a version of this library")
 
 
-def full_name(namespace: str, name: str) -> str:
-    """Return the shortest text that means a name: the default namespace is not written."""
-    return name if namespace == DEFAULT_NAMESPACE else f"{namespace}/{name}"
-
-
 def _numbered(session: Session, row: ArtifactRow, reference: Reference) -> int:
     found = session.scalar(_ids(row).where(VersionRow.number == reference.version))
     if found is None:
-        _refuse_deleted(session, row, TombstoneRow.number == reference.version)
+        _refuse_deleted(session, row, reference, TombstoneRow.number == reference.version)
         raise NotFoundError(f"{_name(reference)} has no version {reference.version}", _numbers(session, row))
     return found
 
@@ -98,7 +94,7 @@ def _digested(session: Session, row: ArtifactRow, reference: Reference) -> int:
         .limit(SHOWN)
     ).all()
     if not found:
-        _refuse_deleted(session, row, and_(TombstoneRow.digest >= start, TombstoneRow.digest < f"{start}g"))
+        _refuse_deleted(session, row, reference, and_(TombstoneRow.digest >= start, TombstoneRow.digest < f"{start}g"))
         raise NotFoundError(f"{_name(reference)} has no version with digest {start}", _numbers(session, row))
     if len(found) > 1:
         listed = ", ".join(f"@{number} is {digest[:19]}" for _, number, digest in found)
@@ -115,18 +111,16 @@ def _newest(session: Session, row: ArtifactRow, reference: Reference) -> int:
     return found
 
 
-def _refuse_deleted(session: Session, row: ArtifactRow, which: ColumnElement[bool]) -> None:
+def _refuse_deleted(session: Session, row: ArtifactRow, reference: Reference, which: ColumnElement[bool]) -> None:
     """Say of a version that is not there that it was deleted, if it was."""
     mine = select(TombstoneRow).where(TombstoneRow.artifact_id == row.id, which)
     tombstone = session.scalar(mine.order_by(TombstoneRow.number.desc()).limit(1))
     if tombstone is None:
         return
-    name = full_name(
-        session.scalars(select(NamespaceRow.name).where(NamespaceRow.id == row.namespace_id)).one(), row.name
-    )
     why = f": {tombstone.reason}" if tombstone.reason else ""
+    when = f"on {tombstone.deleted_at:%Y-%m-%d} by {tombstone.actor}"
     raise NotFoundError(
-        f"{name}@{tombstone.number} was deleted on {tombstone.deleted_at:%Y-%m-%d} by {tombstone.actor}{why}",
+        f"{_name(reference)}@{tombstone.number} was deleted {when}{why}",
         _numbers(session, row),
     )
 
@@ -155,7 +149,7 @@ def _ids(row: ArtifactRow) -> Select[int]:
 
 
 def _name(reference: Reference) -> str:
-    return full_name(reference.namespace, reference.name)
+    return short_name(f"{reference.namespace}/{reference.name}")
 
 
 def _numbers(session: Session, row: ArtifactRow) -> str:

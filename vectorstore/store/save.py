@@ -42,6 +42,7 @@ from vectorstore.store.schema import (
     VersionBlobRow,
     VersionRow,
 )
+from vectorstore.store.tables import is_sqlite
 from vectorstore.store.version import Saved
 
 LEASE = timedelta(hours=1)
@@ -230,4 +231,4 @@ def _parents(session: Session, digests: Sequence[str]) -> list[int]:
 
 def insert_into(session: Session, row: type[Base]) -> sqlite.Insert | postgresql.Insert:
     """Return the dialect's INSERT, which knows ON CONFLICT."""
-    return sqlite.insert(row) if session.get_bind().dialect.name == "sqlite" else postgresql.insert(row)
+    return sqlite.insert(row) if is_sqlite(session) else postgresql.insert(row)

@@ -11,12 +11,7 @@ from vectorstore.identity import ModelIdentity
 from vectorstore.manifest import BlobEntry
 from vectorstore.place import SITES, Place
 from vectorstore.preset import Preset
-from vectorstore.reference import DEFAULT_NAMESPACE
-
-
-def short_name(text: str) -> str:
-    """Return `love` for `default/love`: the default namespace is not written."""
-    return text.removeprefix(f"{DEFAULT_NAMESPACE}/")
+from vectorstore.reference import short_name
 
 
 @dataclass(frozen=True)

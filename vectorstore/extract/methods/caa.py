@@ -7,17 +7,10 @@ have after the marker (the "(" of a letter to choose) the last position alone.
 
 from __future__ import annotations
 
-from vectorstore.card import Apply, MethodUse
-from vectorstore.extract.moments import Moments
+from vectorstore.card import Apply
+from vectorstore.extract.moments import mean_difference
 from vectorstore.extract.positions import AT_INDEX
 from vectorstore.extract.protocols import MomentMethod
-from vectorstore.vector import Array
-
-
-def direction(positive: Moments, negative: Moments, _use: MethodUse) -> Array:
-    """Return the mean over pairs of `positive - negative` `[d]`, accumulated in float64, not normalised."""
-    return positive.mean - negative.mean
-
 
 CAA = MomentMethod(
     name="caa",
@@ -26,5 +19,5 @@ CAA = MomentMethod(
     source="Rimsky et al., Contrastive Activation Addition, arXiv 2312.06681; generate_vectors.py of nrimsky/CAA",
     apply=Apply("generated"),
     reads=(AT_INDEX,),
-    direction=direction,
+    direction=mean_difference,
 )

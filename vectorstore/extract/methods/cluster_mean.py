@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from vectorstore.card import Apply, MethodUse
-from vectorstore.extract.moments import Moments
+from vectorstore.card import Apply
+from vectorstore.extract.moments import mean_difference
 from vectorstore.extract.positions import AT_INDEX, LAST_CONTENT, MEAN_ANSWER, MEAN_CONTENT, MEAN_NONSINK
 from vectorstore.extract.protocols import MomentMethod
-from vectorstore.vector import Array
-
-
-def direction(labelled: Moments, others: Moments, _use: MethodUse) -> Array:
-    """Return the difference of the two means `[d]`, accumulated in float64, not normalised."""
-    return labelled.mean - others.mean
-
 
 CLUSTER_MEAN = MomentMethod(
     name="cluster_mean",
@@ -22,5 +15,5 @@ CLUSTER_MEAN = MomentMethod(
     apply=Apply("all"),
     data="labelled",
     reads=(LAST_CONTENT, MEAN_CONTENT, MEAN_NONSINK, MEAN_ANSWER, AT_INDEX),
-    direction=direction,
+    direction=mean_difference,
 )

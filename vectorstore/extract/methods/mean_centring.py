@@ -6,17 +6,10 @@ goes.
 
 from __future__ import annotations
 
-from vectorstore.card import Apply, MethodUse
-from vectorstore.extract.moments import Moments
+from vectorstore.card import Apply
+from vectorstore.extract.moments import mean_difference
 from vectorstore.extract.positions import AT_INDEX, LAST_CONTENT, MEAN_ANSWER, MEAN_CONTENT, MEAN_NONSINK
 from vectorstore.extract.protocols import MomentMethod
-from vectorstore.vector import Array
-
-
-def direction(texts: Moments, corpus: Moments, _use: MethodUse) -> Array:
-    """Return the mean of the texts less that of the corpus `[d]`, accumulated in float64."""
-    return texts.mean - corpus.mean
-
 
 MEAN_CENTRING = MomentMethod(
     name="mean_centring",
@@ -26,5 +19,5 @@ MEAN_CENTRING = MomentMethod(
     apply=Apply("all"),
     data="texts",
     reads=(MEAN_NONSINK, MEAN_CONTENT, LAST_CONTENT, MEAN_ANSWER, AT_INDEX),
-    direction=direction,
+    direction=mean_difference,
 )

@@ -7,17 +7,10 @@ or read at mean_nonsink.
 
 from __future__ import annotations
 
-from vectorstore.card import Apply, MethodUse
-from vectorstore.extract.moments import Moments
+from vectorstore.card import Apply
+from vectorstore.extract.moments import mean_difference
 from vectorstore.extract.positions import AT_INDEX, LAST_CONTENT, MEAN_ANSWER, MEAN_CONTENT, MEAN_NONSINK
 from vectorstore.extract.protocols import MomentMethod
-from vectorstore.vector import Array
-
-
-def direction(positive: Moments, negative: Moments, _use: MethodUse) -> Array:
-    """Return the mean over pairs of `positive - negative` `[d]`, accumulated in float64."""
-    return positive.mean - negative.mean
-
 
 MEAN_DIFFERENCE = MomentMethod(
     name="mean_difference",
@@ -26,5 +19,5 @@ MEAN_DIFFERENCE = MomentMethod(
     source="Rimsky et al., Contrastive Activation Addition, arXiv 2312.06681; DiffMean of AxBench, 2501.17148",
     apply=Apply("all"),
     reads=(MEAN_CONTENT, LAST_CONTENT, MEAN_NONSINK, MEAN_ANSWER, AT_INDEX),
-    direction=direction,
+    direction=mean_difference,
 )

@@ -218,12 +218,8 @@ def _stored(path: Path) -> list[Stored]:
     return [Stored(f"sha256:{path.name}", status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))]
 
 
-def _modified(path: Path) -> datetime:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-
-
 def _is_older(path: Path, moment: datetime) -> bool:
     try:
-        return _modified(path) < moment
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC) < moment
     except FileNotFoundError:  # published, or discarded, while others were looked at
         return False

@@ -10,13 +10,13 @@ from itertools import islice
 from sqlalchemy import ColumnElement, select, update
 
 from vectorstore.errors import IntegrityError
+from vectorstore.reference import short_name
 from vectorstore.store.deletion import needed
 from vectorstore.store.schema import BlobRow, VersionBlobRow, VersionRow
 from vectorstore.store.store import Store
 from vectorstore.store.upkeep import soundness
 from vectorstore.store.upkeep.problems import BATCH, Checked, Problem, pages
 from vectorstore.store.upkeep.quarantine import put_aside
-from vectorstore.store.version import short_name
 
 SHOWN = 5
 _RESTORE = "restore it from a backup, or save the same vector again"
@@ -36,9 +36,8 @@ def check(store: Store, *, full: bool = False, quarantine: bool = False) -> Chec
         UnavailableError: when database or blobs cannot be used.
     """
     checked = Checked(full)
-    for problems in (_bytes, _files, _marks, soundness.of_database, soundness.of_versions, soundness.of_names):
+    for problems in (_bytes, _files, _marks, *soundness.CHECKS):
         checked.problems += problems(store, checked)
-    checked.problems += soundness.of_events(store, checked)
     if quarantine:
         aside = {problem.subject for problem in checked.problems if problem.kind in ("damaged", "orphan")}
         checked.quarantined = [away for name in sorted(aside) if (away := put_aside(store, name)) is not None]

@@ -8,13 +8,15 @@ from sqlalchemy import func, select, text
 
 from vectorstore.errors import IntegrityError
 from vectorstore.manifest import Manifest
+from vectorstore.reference import short_name
 from vectorstore.store import events
 from vectorstore.store.reading import read_versions
 from vectorstore.store.schema import ArtifactRow, BlobRow, NamespaceRow, TombstoneRow, VersionRow
 from vectorstore.store.store import Store
+from vectorstore.store.tables import is_sqlite
 from vectorstore.store.upkeep.problems import Checked, Problem, pages
 from vectorstore.store.upkeep.stored_draft import stored_draft
-from vectorstore.store.version import Version, short_name
+from vectorstore.store.version import Version
 
 _RESTORE = "restore the database from a backup"
 
@@ -22,7 +24,7 @@ _RESTORE = "restore the database from a backup"
 def of_database(store: Store, checked: Checked) -> Iterator[Problem]:
     """Let SQLite look over its own file; PostgreSQL keeps its own in order."""
     with store.database.read() as session:
-        if session.get_bind().dialect.name != "sqlite":
+        if not is_sqlite(session):
             return
         look = "integrity_check" if checked.full else "quick_check"
         for (said,) in session.execute(text(f"PRAGMA {look}")):
@@ -118,3 +120,6 @@ def of_events(store: Store, checked: Checked) -> Iterator[Problem]:
                 checked.events += events.verify(session, name)
             except IntegrityError as error:
                 yield Problem("events", name, error.problem, error.hint)
+
+
+CHECKS = (of_database, of_versions, of_names, of_events)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from vectorstore.canonical import digest, strict_loads
+from vectorstore.canonical import strict_loads
 from vectorstore.codec import unpack
 from vectorstore.errors import IntegrityError, InvalidInputError
 from vectorstore.fields import Fields
 from vectorstore.manifest import NAME_ANNOTATION, RECIPE_BLOB, VECTOR_BLOB, BlobEntry, Manifest
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe
+from vectorstore.store.contents import OpenBlob, hashed, with_items
 from vectorstore.store.draft import (
     AUTHORS_ANNOTATION,
     DESCRIPTION_ANNOTATION,
@@ -25,8 +26,6 @@ from vectorstore.store.draft import (
 )
 from vectorstore.store.rows import directions
 from vectorstore.store.texts import split_name
-
-OpenBlob = Callable[[str, int], memoryview]
 
 
 def stored_draft(manifest: Manifest, open_blob: OpenBlob) -> Draft:
@@ -46,26 +45,18 @@ def stored_draft(manifest: Manifest, open_blob: OpenBlob) -> Draft:
 def _draft(manifest: Manifest, open_blob: OpenBlob) -> Draft:
     namespace, name = split_name(manifest.annotations.get(NAME_ANNOTATION, ""))
     about = _about(manifest)
-    body, *others = ((entry, _hashed(entry, open_blob)) for entry in manifest.blobs)
+    body, *others = ((entry, hashed(open_blob, entry)) for entry in manifest.blobs)
     if manifest.kind == "recipe":
         check_about(about, {})
         recipe = Recipe.from_bytes(bytes(_of_type(body, RECIPE_BLOB)))
         return Draft(namespace, name, about, manifest, (), terms=recipe.terms)
     vector, card = unpack(_of_type(body, VECTOR_BLOB))
     for _, lines in others:
-        items = Fields({"items": [strict_loads(line, "an item") for line in bytes(lines).splitlines()]}, "the items")
-        card = card.with_items(items.sequence("items", dict))
+        card = with_items(card, lines)
     check_card(card)
     measured = directions(vector, card)
     check_about(about, measured)
     return Draft(namespace, name, about, manifest, (), card, measured)
-
-
-def _hashed(entry: BlobEntry, open_blob: OpenBlob) -> memoryview:
-    view = open_blob(entry.digest, entry.size)
-    if digest(view) != entry.digest:
-        raise IntegrityError(f"the blob {entry.digest} was altered", "restore it from a backup")
-    return view
 
 
 def _of_type(body: tuple[BlobEntry, memoryview], media_type: str) -> memoryview:
