@@ -5,12 +5,15 @@ from __future__ import annotations
 from vectorstore.extract.methods.actadd import ACTADD
 from vectorstore.extract.methods.caa import CAA
 from vectorstore.extract.methods.cluster_mean import CLUSTER_MEAN
+from vectorstore.extract.methods.in_context import IN_CONTEXT
 from vectorstore.extract.methods.lat import LAT
 from vectorstore.extract.methods.logistic import LOGISTIC
 from vectorstore.extract.methods.mean_centring import MEAN_CENTRING
 from vectorstore.extract.methods.mean_difference import MEAN_DIFFERENCE
+from vectorstore.extract.methods.model_delta import MODEL_DELTA
 from vectorstore.extract.methods.pca_center import PCA_CENTER
 from vectorstore.extract.methods.pca_diff import PCA_DIFF
+from vectorstore.extract.methods.token_embedding import TOKEN_EMBEDDING
 from vectorstore.extract.protocols import AnyMethod
 
 BUILT_IN: dict[str, AnyMethod] = {
@@ -25,5 +28,8 @@ BUILT_IN: dict[str, AnyMethod] = {
         PCA_CENTER,
         PCA_DIFF,
         LOGISTIC,
+        MODEL_DELTA,
+        IN_CONTEXT,
+        TOKEN_EMBEDDING,
     )
 }
