@@ -27,7 +27,7 @@ from vectorstore.place import Place
 from vectorstore.plan import Plan, Step
 
 LAYERS, WIDTH, ROWS = 101, 576, 16
-OPERATORS = ("add", "ablate", "clamp", "affine", "keepnorm")
+OPERATORS = ("add", "ablate", "clamp", "affine", "keepnorm", "piecewise")
 PROMPTS = (
     "I went up to my friend and said",
     "The weather today is",

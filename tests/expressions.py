@@ -20,6 +20,7 @@ from vectorstore.expression import (
     Mean,
     Normalize,
     Orthogonal,
+    Piecewise,
     Program,
     Project,
     Scaled,
@@ -56,6 +57,7 @@ _SIMPLE: st.SearchStrategy[Step] = st.one_of(
     st.builds(Clamp, VECTORS, NUMBERS),
     st.builds(Affine, VECTORS, NUMBERS),
     st.builds(Keepnorm, VECTORS),
+    st.builds(Piecewise, VECTORS),
 )
 STEPS: st.SearchStrategy[Step] = _SIMPLE | st.builds(Gate, VECTORS, NUMBERS, _SIMPLE | VECTORS)
 EXPRESSIONS: st.SearchStrategy[Expression] = st.one_of(

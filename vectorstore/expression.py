@@ -122,6 +122,18 @@ class Add:
 
 
 @dataclass(frozen=True)
+class Piecewise:
+    """`piecewise(V)`: add the vector where activations point its way, take it away where they point the other."""
+
+    vector: Vector
+    column: int = field(default=1, compare=False)
+
+    def __str__(self) -> str:
+        """As a call."""
+        return f"piecewise({self.vector})"
+
+
+@dataclass(frozen=True)
 class Ablate:
     """`ablate(V)`: take the activations' part along the direction away."""
 
@@ -202,7 +214,7 @@ class Program:
 
 Call = Mean | Normalize | Orthogonal | Project | At
 Vector = Reference | Scaled | Sum | Call
-Step = Add | Ablate | Clamp | Affine | Keepnorm | Gate
+Step = Add | Piecewise | Ablate | Clamp | Affine | Keepnorm | Gate
 Expression = Vector | Program
 _NODES = (*get_args(Vector), *get_args(Step))
 

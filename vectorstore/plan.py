@@ -26,6 +26,7 @@ class Step:
 
     - `add`: h + v.
     - `keepnorm`: (h + v) · |h| / |h + v|.
+    - `piecewise`: h + sign(h·v) · v, which is h where h·v is 0.
     - `ablate`: h - (h·u) u.
     - `clamp`: h - (h·u) u + value · u.
     - `affine`: h - (h·u) u + (reference·u) u + value · v; without a reference its term is left out.

@@ -114,7 +114,8 @@ def test_as_belongs_to_save(flat: Steer):
 
 
 @pytest.mark.parametrize(
-    "steps", ["ablate(love)", "clamp(love, 50)", "affine(love, 9) then 20*love", "keepnorm(9*love)"]
+    "steps",
+    ["ablate(love)", "clamp(love, 50)", "affine(love, 9) then 20*love", "keepnorm(9*love)", "piecewise(9*love)"],
 )
 def test_a_model_carries_out_every_step_of_the_language(flat: Steer, tiny: str, steps: str):
     flat.ok("compute", "love", "--model", tiny, "--layer", "1", "--positive", "love", "--negative", "hate")

@@ -24,6 +24,7 @@ from vectorstore.expression import (
     Mean,
     Normalize,
     Orthogonal,
+    Piecewise,
     Program,
     Project,
     Scaled,
@@ -64,6 +65,7 @@ SIMPLE: st.SearchStrategy[Step | Vector] = st.one_of(
     st.builds(Clamp, VECTOR, NUMBERS),
     st.builds(Affine, VECTOR, NUMBERS),
     st.builds(Keepnorm, VECTOR),
+    st.builds(Piecewise, VECTOR),
 )
 STEP: st.SearchStrategy[Step | Vector] = SIMPLE | st.builds(Gate, LAYERED | VECTOR, NUMBERS, SIMPLE)
 PROGRAM = st.builds(Program, st.lists(STEP, min_size=2, max_size=3).map(tuple))

@@ -26,6 +26,7 @@ from vectorstore.expression import (
     Mean,
     Normalize,
     Orthogonal,
+    Piecewise,
     Program,
     Project,
     Scaled,
@@ -82,6 +83,7 @@ STEP: st.SearchStrategy[Step] = st.one_of(
     st.builds(Clamp, LINE, NUMBERS),
     st.builds(Affine, LINE, NUMBERS),
     st.builds(Keepnorm, SINGLE),
+    st.builds(Piecewise, SINGLE),
 )
 GATE = st.builds(Gate, st.just(Reference("love", layers=(2, 2))), NUMBERS, STEP | SINGLE)
 PROGRAM = st.builds(Program, st.lists(STEP | GATE, min_size=1, max_size=4).map(tuple))

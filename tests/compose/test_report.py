@@ -108,8 +108,9 @@ def test_each_step_is_reported_with_its_own_terms(flat: Store):
 
 
 def test_the_norm_is_of_what_a_step_puts_in(flat: Store):
-    text = "keepnorm(2*east) then affine(2*north, -0.5) then clamp(3*diagonal, -1.5) then ablate(east)"
-    assert [step.norm for step in report(compose(flat, text)).steps] == [6, 4, pytest.approx(1.5), None]
+    text = "keepnorm(2*east) then piecewise(-north) then affine(2*north, -0.5) then clamp(3*diagonal, -1.5)"
+    assert [step.norm for step in report(compose(flat, text)).steps] == [6, 4, 4, pytest.approx(1.5)]
+    assert report(compose(flat, "ablate(east)")).steps[0].norm is None
 
 
 def test_a_function_is_one_term_with_its_text(flat: Store):

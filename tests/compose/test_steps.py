@@ -33,6 +33,7 @@ def _text(step: Step) -> str:
     [
         ("add(2*east)", ["add [6.0, 0.0] at resid_pre.3"]),
         ("keepnorm(2*east + north)", ["keepnorm [6.0, 4.0] at resid_pre.3"]),
+        ("piecewise(2*east - north)", ["piecewise [6.0, -4.0] at resid_pre.3"]),
         ("ablate(-2*north)", ["ablate [0.0, -1.0] at resid_pre.3"]),
         ("clamp(3*north, 1.5)", ["clamp [0.0, 1.0] at resid_pre.3 value=1.5"]),
         ("affine(2*north, -0.5)", ["affine [0.0, 8.0] at resid_pre.3 value=-0.5"]),
@@ -49,6 +50,7 @@ def _text(step: Step) -> str:
             [f"gate [1.0, 0.0] at resid_pre.3 threshold=1 ({INNER_GATE})"],
         ),
         ("keepnorm(east - east)", []),
+        ("piecewise(east - east)", []),
         ("keepnorm(0*east) then add(0*north)", []),
     ],
 )
@@ -160,7 +162,7 @@ def test_what_makes_no_step_is_told_with_its_column(flat: Store, text: str, colu
 
 def test_a_saved_program_means_the_same_after_everything_has_moved(flat: Store):
     flat.set_preset("east", "soft", "0.5r")
-    text = "clamp(north, 2) then gate(east:soft, 1, keepnorm(up@prod)) then east:soft"
+    text = "clamp(north, 2) then gate(east:soft, 1, piecewise(up@prod)) then keepnorm(up@prod) then east:soft"
     flat.set_alias("up", "prod")
     flat.save_recipe("mood", pin(flat, text))
     before = summary(compose(flat, text))

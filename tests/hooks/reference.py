@@ -42,6 +42,12 @@ def _met(h: Tensor, v: Tensor, step: Step) -> Tensor:
         return (h + v) * h.norm() / (h + v).norm()
     if not v.any():
         return h
+    return _met_along(h, v, step)
+
+
+def _met_along(h: Tensor, v: Tensor, step: Step) -> Tensor:
+    if step.operator == "piecewise":
+        return h + v if h @ v > 0 else h - v
     u = v / v.norm()
     rest = h - (h @ u) * u
     if step.operator == "clamp":

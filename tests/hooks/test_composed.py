@@ -48,6 +48,7 @@ def library(store: Store, model):
         ("anger", ["ablate"]),
         ("affine(calm, 0.5)", ["affine"]),
         ("keepnorm(0.5*love)", ["keepnorm"]),
+        ("piecewise(2*love - calm)", ["piecewise"]),
         ("clamp(love, 1.5) then anger", ["clamp", "ablate"]),
         ("mood then clamp(anger, -2)", ["ablate", "add", "clamp"]),
     ],

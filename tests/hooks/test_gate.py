@@ -55,7 +55,7 @@ def passes(model, plan, place, **options):
 
 @pytest.mark.parametrize("place", [PLACE, LATER], ids=["same place", "later place"])
 @pytest.mark.parametrize("tokens", COLUMNS)
-@pytest.mark.parametrize("name", ["add", "ablate", "keepnorm"])
+@pytest.mark.parametrize("name", ["add", "ablate", "keepnorm", "piecewise"])
 def test_the_open_row_is_steered_as_ungated_and_the_closed_one_not_at_all(model, name, tokens, place):
     inner = step(name, place)
     threshold, opened = between(readings(model, tokens=tokens))

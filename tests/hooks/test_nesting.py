@@ -13,7 +13,7 @@ from vectorstore.place import Place
 from vectorstore.plan import Plan
 
 PLACE = Place("resid_pre", 1)
-STEPS = [step("ablate"), step("add", seed=1), step("keepnorm", seed=2, tokens="generated")]
+STEPS = [step("ablate"), step("piecewise", seed=1), step("keepnorm", seed=2, tokens="generated")]
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ STEERED_RIGHT = {
     "prompt_front": [[0, 1, 2], [0, 1, 2]],
     "all": [[0, 1, 2], [0, 1, 2, 3, 4]],
 }
-NAMES = ("add", "keepnorm", "ablate", "clamp", "affine", "affine with base")
+NAMES = ("add", "keepnorm", "piecewise", "ablate", "clamp", "affine", "affine with base")
 
 
 def step(name, place=PLACE, tokens="all", *, width=32, seed=0, scale=1.0):  # noqa: PLR0913 - a step has as many
@@ -185,7 +185,7 @@ def test_after_keepnorm_every_norm_is_what_it_was_and_the_way_it_points_is_that_
 def test_a_row_of_zeros_changes_no_bit(model):
     rows = direction_of(32, 3).numpy().copy()
     rows[1] = 0
-    for name in ("add", "keepnorm", "ablate", "clamp", "affine"):
+    for name in ("add", "keepnorm", "piecewise", "ablate", "clamp", "affine"):
         params = {"value": 2.0} if name in ("clamp", "affine") else {}
         before, after = generated(model, Plan((Step(name, PLACE, "prompt_front", rows, params),)))
         assert torch.equal(after[1, 1], before[1, 1])

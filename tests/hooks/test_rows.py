@@ -53,6 +53,7 @@ def plans_at(site="resid_pre", width=32):
                 step("add", place, "generated", seed=4, width=width),
                 gate(step("keepnorm", place, seed=5, width=width), -1e6, Place("resid_pre", 0)),
                 step("clamp", place, "last", seed=6, width=width),
+                step("piecewise", place, "prompt", seed=7, width=width),
             )
         ),
     ]

@@ -9,7 +9,18 @@ from vectorstore.compose.combination import Combination, added, selected
 from vectorstore.compose.origins import Origins, made_for
 from vectorstore.compose.pins import located
 from vectorstore.compose.scope import Piece, Scope, wrong_operator
-from vectorstore.expression import Ablate, Add, Affine, Clamp, Expression, Gate, Keepnorm, Program, Vector
+from vectorstore.expression import (
+    Ablate,
+    Add,
+    Affine,
+    Clamp,
+    Expression,
+    Gate,
+    Keepnorm,
+    Piecewise,
+    Program,
+    Vector,
+)
 from vectorstore.expression import Step as StepNode
 from vectorstore.place import Place
 from vectorstore.plan import Step
@@ -18,6 +29,7 @@ from vectorstore.reference import Reference
 PLAIN: Mapping[str, Callable[[Combination, Origins], tuple[Step, ...]]] = {
     "ablate": functions.ablate_steps,
     "keepnorm": functions.keepnorm_steps,
+    "piecewise": functions.piecewise_steps,
 }
 """Operators that need nothing but a vector, so that a bare reference can mean them."""
 
@@ -87,7 +99,7 @@ def _pieces(node: StepNode | Vector, scope: Scope) -> Sequence[Piece]:
             return _bare(node, scope)
         case Add(vector):
             return [scope.combine(vector)]
-        case Ablate() | Keepnorm() | Clamp() | Affine() | Gate():
+        case Ablate() | Keepnorm() | Piecewise() | Clamp() | Affine() | Gate():
             combination = scope.combine(node.vector)
             inner = plan_steps(_merged(_pieces(node.step, scope)), scope.origins) if isinstance(node, Gate) else ()
             with located(scope.text, node.column):
@@ -106,6 +118,8 @@ def _steps(node: StepNode, combination: Combination, inner: Sequence[Step], orig
             return functions.gate_steps(combination, threshold, inner, origins)
         case Ablate():
             return functions.ablate_steps(combination, origins)
+        case Piecewise():
+            return functions.piecewise_steps(combination, origins)
         case _:
             return functions.keepnorm_steps(combination, origins)
 

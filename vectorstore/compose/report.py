@@ -42,8 +42,9 @@ class StepReport:
     Attributes:
         operator, place, tokens, params: what it does, where, to which tokens, and with which numbers.
         shape: of the direction: `(d,)` or `(t, d)`.
-        norm: of what the step puts in: the sum for `add` and `keepnorm`, the value times the sum for `affine`, the
-            value for `clamp`; of the largest row for `[t, d]`. None for `ablate` and `gate`, which put in nothing.
+        norm: of what the step puts in: the sum for `add`, `keepnorm` and `piecewise`, the value times the sum for
+            `affine`, the value for `clamp`; of the largest row for `[t, d]`. None for `ablate` and `gate`, which put in
+            nothing.
         residual_norm: R at the place, or None where no card knows it.
         interference: the norm of the sum divided by the sum of the terms' norms: 1 where all point one way, near 0
             where they cancel.

@@ -40,6 +40,15 @@ def keepnorm_steps(combination: Combination, origins: Origins) -> tuple[Step, ..
     return sum_steps(terms_of(combination, origins), "keepnorm")
 
 
+def piecewise_steps(combination: Combination, origins: Origins) -> tuple[Step, ...]:
+    """Return the steps that amplify the part along the direction, whichever sign it has (RepE, arXiv 2310.01405).
+
+    Raises:
+        InvalidInputError: as for `add_steps`.
+    """
+    return sum_steps(terms_of(combination, origins), "piecewise")
+
+
 def ablate_steps(combination: Combination, origins: Origins) -> tuple[Step, ...]:
     """Return the steps that take the part along the direction away (Arditi et al., arXiv 2406.11717).
 

@@ -1,6 +1,6 @@
 """Operators: how a direction meets activations, as `plan.Step` defines them. A new one is a line in the table.
 
-Three changes are enough. `ablate`, `clamp` and `affine` all set the part of h along u and leave the rest: to 0, to
+Four changes are enough. `ablate`, `clamp` and `affine` all set the part of h along u and leave the rest: to 0, to
 their value, and to reference·u + value·|v| (v is |v|·u). Where nothing is to change (a row of zeros, a part that is
 what it should be), every bit stays.
 
@@ -40,6 +40,12 @@ def turn(hidden: Tensor, direction: Tensor, _target: Tensor) -> Tensor:
     return torch.where(norm > 0, moved * factor, wide).to(hidden.dtype)
 
 
+def amplify(hidden: Tensor, direction: Tensor, _target: Tensor) -> Tensor:
+    """Return h + sign(h·v) · v, and h where h·v is 0 (RepE, arXiv 2310.01405, section 3.2: piece-wise operation)."""
+    wide = hidden.to(direction.dtype)
+    return (wide + dot(wide, direction).sign() * direction).to(hidden.dtype)
+
+
 def set_part(hidden: Tensor, unit: Tensor, target: Tensor) -> Tensor:
     """Return h + (target - h·u) u."""
     wide = hidden.to(unit.dtype)
@@ -47,9 +53,9 @@ def set_part(hidden: Tensor, unit: Tensor, target: Tensor) -> Tensor:
     return (wide + (target - part) * unit).to(hidden.dtype)
 
 
-def dot(hidden: Tensor, unit: Tensor) -> Tensor:
-    """Return h·u `[..., 1]`; no matrix product, which autocast and TF32 would round, and batches would reorder."""
-    return (hidden * unit).sum(dim=-1, keepdim=True)
+def dot(hidden: Tensor, direction: Tensor) -> Tensor:
+    """Return h·v `[..., 1]`; no matrix product, which autocast and TF32 would round, and batches would reorder."""
+    return (hidden * direction).sum(dim=-1, keepdim=True)
 
 
 def units(direction: Array) -> tuple[Array, Array]:
@@ -76,6 +82,10 @@ def _plain(step: Step) -> tuple[Array, Array]:
     return step.direction, np.zeros((*step.direction.shape[:-1], 1))
 
 
+def _whole(step: Step) -> tuple[Array, Array]:
+    return step.direction, np.ones((*step.direction.shape[:-1], 1))
+
+
 def _ablated(step: Step) -> tuple[Array, Array]:
     unit, norms = units(step.direction)
     return unit, np.zeros_like(norms)
@@ -96,6 +106,7 @@ def _edited(step: Step) -> tuple[Array, Array]:
 OPERATORS: dict[str, Operator] = {
     "add": Operator(shift, _plain),
     "keepnorm": Operator(turn, _plain),
+    "piecewise": Operator(amplify, _whole),
     "ablate": Operator(set_part, _ablated),
     "clamp": Operator(set_part, _clamped),
     "affine": Operator(set_part, _edited),
