@@ -41,7 +41,7 @@ from .sampling import sampling_options
 )
 @click.option("--system", metavar="TEXT", help="The system message of a chat.")
 @sampling_options
-@click.option("--truncate", is_flag=True, help="Let a prompt shorter than the vector take its first rows.")
+@click.option("--truncate", is_flag=True, help="Let a prompt shorter than the vector take the rows that fall inside.")
 @click.option(
     "--force", is_flag=True, help="Steer also where the vector was computed on other weights of the same shape."
 )

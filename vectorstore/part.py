@@ -11,7 +11,7 @@ import numpy as np
 from vectorstore.card import Card
 from vectorstore.errors import InvalidInputError
 from vectorstore.place import Place
-from vectorstore.tokens import Tokens
+from vectorstore.tokens import Tokens, first_position
 from vectorstore.vector import Array
 
 
@@ -86,7 +86,7 @@ class PlanTerm(Part):
 
 
 def total(place: Place, parts: Sequence[Part]) -> Array:
-    """Return the sum at `place` in float64; rows of `[t, d]` are aligned at the front, and lacking ones are zero."""
+    """Return the sum at `place` in float64; rows of `[t, d]` lie as their tokens do, and lacking ones are zero."""
     shapes = [part.directions[place].shape for part in parts]
     result = np.zeros(max(shapes))  # (t, d) or (d): the widths are equal, so this is the one with most rows
     scaled = np.empty_like(result)  # one buffer for all: the sum of many large directions is bound by memory
@@ -95,7 +95,8 @@ def total(place: Place, parts: Sequence[Part]) -> Array:
             rows = scaled[: shape[0]]
             np.copyto(rows, part.directions[place])
             rows *= part.factor(place)
-            result[: shape[0]] += rows
+            first = first_position(part.tokens, shape[0], len(result))
+            result[first : first + shape[0]] += rows
     return result
 
 

@@ -12,7 +12,7 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.part import Ingredient, Part, PlanTerm, rounded, total
 from vectorstore.place import SITES, Place
 from vectorstore.preset import Preset
-from vectorstore.tokens import Tokens
+from vectorstore.tokens import BY_POSITION, Tokens
 from vectorstore.vector import Array, SteeringVector
 
 _TOKENS: tuple[str, ...] = get_args(Tokens)
@@ -38,7 +38,7 @@ class Step:
         operator: one of these.
         place: where it changes the activations; a gate, where it reads them.
         tokens: which tokens.
-        direction: v, `[d]`, or `[t, d]` for `prompt_front`; float32; u itself for `ablate`, `clamp` and `gate`.
+        direction: v, `[d]`, or `[t, d]` for tokens by position; float32; u itself for `ablate`, `clamp` and `gate`.
         params: `value` of `clamp` and `affine`, `threshold` of `gate`.
         reference: the base point `[d]` of `affine`, float32.
         inner: the step that a gate opens; its place is reached after the gate's, or is the same.
@@ -55,7 +55,7 @@ class Step:
     terms: tuple[PlanTerm, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check that a row per position goes with `prompt_front`, and one direction for all with the other kinds."""
+        """Check that a row per position goes with tokens by position, and one direction for all with others."""
         check_tokens(self.direction.shape, self.place, self.tokens)
 
     @property
@@ -147,8 +147,8 @@ def plan_of(
 def sum_steps(parts: Iterable[Part], operator: str = "add") -> tuple[Step, ...]:
     """Return one step for each (place, tokens), by layer, then site, then tokens.
 
-    Sums are made once, in float64, and rounded to float32. Rows of `[t, d]` are aligned at the front: where one is
-    shorter, the rows it lacks are zero.
+    Sums are made once, in float64, and rounded to float32. Rows of `[t, d]` are aligned where their tokens are: where
+    one is shorter, the rows it lacks are zero.
 
     Raises:
         InvalidInputError: when a sum is larger than float32 holds, or tokens and shape do not go together.
@@ -179,15 +179,15 @@ def terms_among(parts: Iterable[Part]) -> tuple[PlanTerm, ...]:
 
 
 def check_tokens(shape: Sequence[int], place: Place, tokens: Tokens) -> None:
-    """Check that `[t, d]` steers `prompt_front` and `[d]` any other tokens.
+    """Check that `[t, d]` steers tokens by position and `[d]` any other tokens.
 
     Raises:
         InvalidInputError: naming the shape and the tokens.
     """
-    if (len(shape) == 2) != (tokens == "prompt_front"):  # noqa: PLR2004 - [t, d]
+    if (len(shape) == 2) != (tokens in BY_POSITION):  # noqa: PLR2004 - [t, d]
         raise InvalidInputError(
             f"a direction of shape {list(shape)} at {place} cannot steer '{tokens}' tokens",
-            "[t, d] steers prompt_front; [d] steers prompt, generated, last or all",
+            f"[t, d] steers {', '.join(BY_POSITION)}; [d] steers prompt, generated, last or all",
         )
 
 

@@ -21,7 +21,7 @@ class SteeringVector:
     """Directions by place. Frozen: operations return new vectors; arrays are read-only, and copied if they were not.
 
     Attributes:
-        directions: `[d]` (one for every steered token) or `[t, d]` (one per prompt position, front aligned).
+        directions: `[d]` (one for every steered token) or `[t, d]` (one per prompt position).
         references: base points `[d]` for methods that need one (ACE's negative mean); places are among `directions`.
 
     Addition takes the union of places (a missing direction is zero) and works in float32 at least.

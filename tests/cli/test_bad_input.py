@@ -111,7 +111,6 @@ def test_a_name_that_is_none_is_refused_before_any_work(steer: Steer):
         (None, 3, "cannot read pairs from"),
         ("", 2, "has no pairs; write lines such as"),
         ('{"positive": "a", "negative": "b"}\n{"positive": "a"}', 2, "pairs.jsonl line 2 is not a contrast pair"),
-        ('{"positive": "a", "negative": "b"}\n' * 2, 2, "actadd takes 1 contrast pair, and there are 2"),
     ],
 )
 def test_pairs_that_cannot_be_read_name_the_line(steer: Steer, tmp_path: Path, lines: str | None, code: int, said: str):

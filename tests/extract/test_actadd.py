@@ -12,11 +12,13 @@ from tests.tiny_models import ARCHITECTURES, LAYER_COUNT, tiny_model
 from vectorstore.card import Apply
 from vectorstore.errors import InvalidInputError
 from vectorstore.extract import compute
+from vectorstore.extract.recompute import repeat
 from vectorstore.hooks import steer
 from vectorstore.models.layers import decoder_layers
 from vectorstore.pairs import ContrastPair
 from vectorstore.place import Place
-from vectorstore.plan import Plan, Step
+from vectorstore.plan import Plan, Step, plan_of
+from vectorstore.tokens import Tokens
 
 PAIR = ContrastPair(" weddings", " shop")
 
@@ -116,9 +118,58 @@ def test_prompts_of_equal_length_need_no_padding_token():
     assert vector == compute(tiny_model(), tiny_tokenizer(), [pair], layer=1)[0]
 
 
-def test_several_pairs_are_an_error_that_says_to_compose():
-    with pytest.raises(InvalidInputError, match=r"actadd takes 1 contrast pair, and there are 2.*compose them with \+"):
-        compute(tiny_model(), tiny_tokenizer(), [PAIR, PAIR], layer=1)
+PAIRS = (ContrastPair(" weddings", " shop"), ContrastPair("love", "hate"), ContrastPair("a", ""))
+
+
+@pytest.mark.parametrize("placement", ["front", "middle", "back"])
+def test_several_pairs_steer_as_if_each_were_added_alone(placement: str):
+    """Each with the hook of its own length, as the authors add several."""
+    model, prompt = tiny_model(), ids_of("I went up to my friend")
+    vector, card = compute(model, tiny_tokenizer(), PAIRS, layer=1, params={"placement": placement})
+    each = [oracle.actadd(model, ids_of(pair.positive), ids_of(pair.negative), SPACE, 1) for pair in PAIRS]
+    expected = torch.zeros(len(prompt), 32)
+    for rows in each:
+        middle, half = len(prompt) // 2, len(rows) // 2
+        at = {"front": 0, "middle": middle - half, "back": len(prompt) - len(rows)}[placement]
+        expected[at : at + len(rows)] += torch.from_numpy(rows)
+    with torch.no_grad(), steer(model, plan_of(vector, card, 2)):
+        steered = model(torch.tensor([prompt])).logits[0]
+    wanted = oracle.steered_logits(model, decoder_layers(model)[1], prompt, 2 * expected.numpy())
+    torch.testing.assert_close(steered, wanted, rtol=0, atol=1e-5)
+    assert [len(tokens) for tokens in card.read.tokens] == [10, 10, 5, 5, 2, 2]
+
+
+def test_pairs_of_one_length_each_need_no_padding_token():
+    pairs = [ContrastPair("love", "hate"), ContrastPair("a", "b")]
+    vector, _ = compute(tiny_model(), tiny_tokenizer(spaces=False), pairs, layer=1)
+    assert vector.directions[Place("resid_pre", 1)].shape == (5, 32)
+
+
+@pytest.mark.parametrize(("placement", "tokens"), [("middle", "prompt_middle"), ("back", "prompt_back")])
+def test_the_placement_says_which_tokens_and_changes_nothing_else(placement: str, tokens: Tokens):
+    model = tiny_model()
+    front, _ = compute(model, tiny_tokenizer(), [PAIR], layer=1)
+    vector, card = compute(model, tiny_tokenizer(), [PAIR], layer=1, params={"placement": placement})
+    assert vector == front
+    assert card.apply == Apply(tokens)
+    assert card.method.params == {"pad_token": " ", "placement": placement}
+    assert repeat(vector, card, model, tiny_tokenizer()).agrees
+
+
+def test_a_slice_of_the_dimensions_is_all_that_is_kept():
+    model, place = tiny_model(), Place("resid_pre", 1)
+    whole, _ = compute(model, tiny_tokenizer(), [PAIR], layer=1)
+    vector, card = compute(model, tiny_tokenizer(), [PAIR], layer=1, params={"dims": "8:20"})
+    np.testing.assert_array_equal(vector.directions[place][:, 8:20], whole.directions[place][:, 8:20])
+    assert not vector.directions[place][:, :8].any()
+    assert not vector.directions[place][:, 20:].any()
+    assert card.method.params["dims"] == "8:20"
+
+
+@pytest.mark.parametrize("dims", ["8", "20:8", "8:8", "0:33", "-4:8", ":", "8:", "a:b", " 8:20", "0:9999999999"])
+def test_dimensions_that_are_no_range_of_the_place_are_an_error(dims: str):
+    with pytest.raises(InvalidInputError, match=r"dims is .*, and resid_pre has dimensions 0:32; .* --dims 0:16"):
+        compute(tiny_model(), tiny_tokenizer(), [PAIR], layer=1, params={"dims": dims})
 
 
 def test_the_card_says_how_to_apply_it():

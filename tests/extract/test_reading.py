@@ -297,6 +297,20 @@ def test_a_method_that_cannot_be_is_refused():
         MomentMethod(name="odd", reads=(ALL,), direction=lambda one, _two, _use: one.mean, **ABOUT)
 
 
+def test_more_items_than_a_method_takes_are_refused():
+    method = Method(name="single", max_items=1, **ABOUT)
+    with pytest.raises(InvalidInputError, match=r"single takes 1 contrast pair, and there are 2.*compose them with \+"):
+        method.check_data(PAIRS, method.use({}, 0))
+
+
+def test_read_by_token_the_texts_of_an_item_have_one_length_and_lack_the_rows_of_longer_items():
+    data = (ContrastPair("abc", "d"), ContrastPair("e", "f"))
+    rows = read_at(ALL, data, pad_token=" ")[PLACE]  # noqa: S106 - a space
+    for row, (text, count) in zip(rows, (("abc", 4), ("d  ", 4), ("e", 2), ("f", 2)), strict=True):
+        np.testing.assert_allclose(row[:count], rows_of(text), rtol=0, atol=1e-6)
+        assert not row[count:].any()
+
+
 def test_bos_is_never_content():
     (prompt,) = encode_items(tiny_tokenizer(), [Text("a")], {})
     assert (prompt.ids[0], prompt.first) == (BOS, 1)

@@ -42,7 +42,8 @@ def per_decoding_step(plan):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "expected"), [("all", 1), ("generated", 1), ("prompt", 0), ("last", 0), ("prompt_front", 0)]
+    ("tokens", "expected"),
+    [("all", 1), ("generated", 1), ("prompt", 0), ("last", 0), ("prompt_front", 0), ("prompt_back", 0)],
 )
 def test_adding_costs_one_operation_a_layer_and_what_steers_the_prompt_none(tokens, expected):
     plan = Plan(tuple(step("add", place, tokens) for place in LAYERS))

@@ -15,6 +15,7 @@ from vectorstore.hooks.steer import steer
 from vectorstore.models.layers import site_widths
 from vectorstore.place import SITES, Place
 from vectorstore.plan import Plan, Step
+from vectorstore.tokens import BY_POSITION
 
 PLACE = Place("resid_pre", 1)
 LEFT = {
@@ -31,6 +32,8 @@ STEERED = {  # of LEFT, with three tokens generated: the last of them is never r
     "generated": [[4, 5, 6], [4, 5, 6]],
     "last": [[4], [4]],
     "prompt_front": [[2, 3, 4], [0, 1, 2]],
+    "prompt_middle": [[2, 3, 4], [1, 2, 3]],
+    "prompt_back": [[2, 3, 4], [2, 3, 4]],
     "all": [[2, 3, 4, 5, 6], [0, 1, 2, 3, 4, 5, 6]],
 }
 STEERED_RIGHT = {
@@ -38,6 +41,8 @@ STEERED_RIGHT = {
     "generated": [[2], [4]],
     "last": [[2], [4]],
     "prompt_front": [[0, 1, 2], [0, 1, 2]],
+    "prompt_middle": [[0, 1, 2], [1, 2, 3]],
+    "prompt_back": [[0, 1, 2], [2, 3, 4]],
     "all": [[0, 1, 2], [0, 1, 2, 3, 4]],
 }
 NAMES = ("add", "keepnorm", "piecewise", "ablate", "clamp", "affine", "affine with base")
@@ -45,7 +50,7 @@ NAMES = ("add", "keepnorm", "piecewise", "ablate", "clamp", "affine", "affine wi
 
 def step(name, place=PLACE, tokens="all", *, width=32, seed=0, scale=1.0):  # noqa: PLR0913 - a step has as many
     """Return a step of this operator; its numbers are none that would hide a mistake."""
-    rows = 3 if tokens == "prompt_front" else None
+    rows = 3 if tokens in BY_POSITION else None
     direction = (scale * direction_of(width, rows, seed)).numpy()
     operator, _, base = name.partition(" ")
     params = {"value": -1.75} if operator in ("clamp", "affine") else {}

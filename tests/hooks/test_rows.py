@@ -32,6 +32,8 @@ COLUMNS = {  # of BATCH, without a generated token
     "generated": [[5]] * 4,
     "last": [[5]] * 4,
     "prompt_front": [list(range(6 - len(ids), 9 - len(ids))) for ids in PROMPTS],
+    "prompt_middle": [[3, 4, 5], [2, 3, 4], [3, 4, 5], [2, 3, 4]],
+    "prompt_back": [[3, 4, 5]] * 4,
 }
 COLUMNS["all"] = COLUMNS["prompt"]
 
@@ -100,7 +102,7 @@ def test_any_plans_in_one_batch_run_as_written(model, seed):
     plans = [
         Plan(
             tuple(
-                step(NAMES[random.integers(len(NAMES))], PLACE, list(STEERED)[random.integers(5)], seed=int(number))
+                step(NAMES[random.integers(len(NAMES))], PLACE, list(STEERED)[random.integers(7)], seed=int(number))
                 for number in random.integers(1000, size=random.integers(6))
             )
         )

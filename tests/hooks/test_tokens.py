@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from transformers import DynamicCache
@@ -12,6 +14,7 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.hooks.steer import steer
 from vectorstore.place import Place
 from vectorstore.plan import Plan
+from vectorstore.tokens import BY_POSITION, Tokens
 
 PLACE = Place("resid_pre", 1)
 LEFT = {
@@ -31,7 +34,7 @@ def model():
 
 
 def plan_for(tokens: str) -> Plan:
-    return add_plan(PLACE, direction_of(32, rows=3 if tokens == "prompt_front" else None), tokens)
+    return add_plan(PLACE, direction_of(32, rows=3 if tokens in BY_POSITION else None), tokens)
 
 
 @pytest.mark.parametrize("use_cache", [True, False])
@@ -42,6 +45,8 @@ def plan_for(tokens: str) -> Plan:
         ("generated", [4, 5, 6], [4, 5, 6]),
         ("last", [4], [4]),
         ("prompt_front", [2, 3, 4], [0, 1, 2]),
+        ("prompt_middle", [2, 3, 4], [1, 2, 3]),
+        ("prompt_back", [2, 3, 4], [2, 3, 4]),
         ("all", [2, 3, 4, 5, 6], [0, 1, 2, 3, 4, 5, 6]),
     ],
 )
@@ -62,6 +67,8 @@ def test_generate_steers_just_these_columns_of_a_left_padded_batch(model, tokens
         ("generated", [2], [4]),
         ("last", [2], [4]),
         ("prompt_front", [0, 1, 2], [0, 1, 2]),
+        ("prompt_middle", [0, 1, 2], [1, 2, 3]),
+        ("prompt_back", [0, 1, 2], [2, 3, 4]),
         ("all", [0, 1, 2], [0, 1, 2, 3, 4]),
     ],
 )
@@ -92,7 +99,7 @@ def test_generated_begins_with_the_last_prompt_position_of_each_row(model):
 
 
 def test_a_left_padded_batch_generates_what_each_row_generates_alone(model):
-    for tokens in ("prompt", "generated", "last", "prompt_front", "all"):
+    for tokens in get_args(Tokens):
         with steer(model, plan_for(tokens)):
             batch = model.generate(**LEFT, **GREEDY)[:, 5:]
             short = model.generate(LEFT["input_ids"][:1, 2:], **GREEDY)[:, 3:]
@@ -133,7 +140,13 @@ def test_prompts_without_a_mask_take_their_padding_from_the_pad_token(model):
 
 
 def test_a_prefill_in_chunks_steers_the_same_columns(model):
-    for tokens, columns in (("last", [4]), ("prompt_front", [0, 1, 2]), ("generated", [4, 5, 6])):
+    for tokens, columns in (
+        ("last", [4]),
+        ("prompt_front", [0, 1, 2]),
+        ("prompt_middle", [1, 2, 3]),
+        ("prompt_back", [2, 3, 4]),
+        ("generated", [4, 5, 6]),
+    ):
         run = lambda: model.generate(LEFT["input_ids"][1:], **GREEDY, prefill_chunk_size=2)
         seen = witness(model, PLACE, steer(model, plan_for(tokens)), run)
         assert [len(part[0]) for part in seen.before] == [2, 2, 1, 1, 1]
@@ -178,11 +191,11 @@ def test_a_prompt_shorter_than_the_vector_is_an_error_unless_truncated(model):
     assert seen.steered_columns == [[2, 3, 4], [0, 1, 2, 3]]
 
 
-@pytest.mark.parametrize("tokens", ["prompt", "generated", "last", "prompt_front", "all"])
+@pytest.mark.parametrize("tokens", get_args(Tokens))
 def test_assisted_decoding_writes_what_greedy_decoding_does(model, tokens):
     """Several generated tokens come in one pass there, and the cache is cut back."""
     ids, options = LEFT["input_ids"][1:], {**GREEDY, "max_new_tokens": 12}
-    plan = add_plan(PLACE, 5 * direction_of(32, rows=3 if tokens == "prompt_front" else None), tokens)
+    plan = add_plan(PLACE, 20 * direction_of(32, rows=3 if tokens in BY_POSITION else None, seed=2), tokens)
     assistant = tiny_model("llama", seed=1)
     with steer(model, plan):
         assisted = model.generate(ids, assistant_model=assistant, **options)

@@ -65,7 +65,7 @@ def compute(  # noqa: PLR0913 - three things to compute from, and settings by ke
         method: the name of an extraction method.
         site: where in the layer: `resid_pre`, `resid_post`, `attn_out`, `mlp_out` or `head_out`; the method's own where
             it is left out.
-        batch_size: texts in one forward pass; `actadd` reads its two texts one at a time.
+        batch_size: texts in one forward pass; `actadd` reads its texts one at a time.
         dtype: of the directions: `float32`, `bfloat16` or `float16`.
         params: the method's own settings, such as `{"read": "last_content"}`, and `{"chat": True}`.
         seed: for methods that draw at random.
@@ -160,7 +160,7 @@ def _computed(common: _Common, job: Job, result: Result, dtype: str) -> Computed
         method=job.request.use,
         data=Data.of(job.method.data, common.items),
         read=positions,
-        apply=job.method.apply,
+        apply=job.method.apply_for(job.request.use),
         norms=vector.norms,
         residual_norms=residual_norms(common.model, common.tokenizer, vector.places),
         versions=_versions(),

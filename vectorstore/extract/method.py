@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vectorstore.card import Apply, MethodUse
@@ -25,6 +25,7 @@ class Method:
         summary: one line.
         source: paper and section, or file, that it follows.
         apply: the default way to use its vectors.
+        apply_by: that way, of a method whose settings decide it.
         data: the kind of data it takes, as in the card; `vectorstore.kinds` has them.
         sites: where it works, the default first.
         reads: the read positions it can take, the default first; several make a param `read`.
@@ -52,6 +53,7 @@ class Method:
     empty_negative: bool = False
     one_sided: bool = False
     order_matters: bool = False
+    apply_by: Callable[[MethodUse], Apply] | None = None
 
     def __post_init__(self) -> None:
         """Refuse data of an unknown kind."""
@@ -84,6 +86,10 @@ class Method:
                 f"{useless} is given, and {self.name} does not read there", "choose where to read with --read, or not"
             )
         return replace(use, params={name: value for name, value in use.params.items() if name not in idle})
+
+    def apply_for(self, use: MethodUse) -> Apply:
+        """Return the default way to use the vectors of `use`."""
+        return self.apply_by(use) if self.apply_by else self.apply
 
     def read_position(self, use: MethodUse) -> ReadPosition:
         """Return where `use` reads, for a method that declares read positions."""

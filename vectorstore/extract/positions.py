@@ -35,8 +35,8 @@ class ReadPosition:
         name: as in `read=mean_content`, and in the card.
         summary: one line.
         positions: which tokens of a text.
-        by_token: keep one activation for each of these tokens, `[t, d]`, instead of their mean, `[d]`. The texts are
-            then padded to equal length with a token that counts as text.
+        by_token: keep one activation for each of these tokens, `[t, d]`, instead of their mean, `[d]`. The texts of an
+            item are then padded to equal length with a token that counts as text.
         without_sinks: leave tokens out whose norm is more than ten times R (`residual.SINK_FACTOR`).
         params: the settings it adds to a method that reads so.
     """

@@ -80,13 +80,15 @@ def encode_items(
 
 
 def pad_with_token(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], pad_token: str) -> tuple[Prompt, ...]:
-    """Lengthen all to the longest, on the right, with the one token of `pad_token`; it counts as text.
+    """Lengthen each to the longest of its item, on the right, with the one token of `pad_token`; it counts as text.
 
     Raises:
         InvalidInputError: when padding is needed, and `pad_token` is not exactly one token.
     """
-    longest = max(len(prompt.ids) for prompt in prompts)
-    if all(len(prompt.ids) == longest for prompt in prompts):
+    longest: dict[int, int] = {}
+    for prompt in prompts:
+        longest[prompt.item] = max(longest.get(prompt.item, 0), len(prompt.ids))
+    if all(len(prompt.ids) == longest[prompt.item] for prompt in prompts):
         return tuple(prompts)
     pad = text_ids(tokenizer, pad_token)
     if len(pad) != 1:
@@ -94,7 +96,7 @@ def pad_with_token(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]
             f"the padding {pad_token!r} is {len(pad)} tokens for this tokenizer, and one is needed",
             f"give another text of exactly one token with {PAD_TOKEN.option} (Python: params={{'pad_token': …}})",
         )
-    return tuple(replace(prompt, ids=prompt.ids + pad * (longest - len(prompt.ids))) for prompt in prompts)
+    return tuple(replace(prompt, ids=prompt.ids + pad * (longest[prompt.item] - len(prompt.ids))) for prompt in prompts)
 
 
 def check_prompts(

@@ -69,6 +69,7 @@ class Sides:
         positive, negative: `[n, d]`, or `[n, t, d]` from a read position by token.
         positive_groups, negative_groups: a number per row; rows whose items share a prompt have the same. Split data
             by it, so that one question's answers are not on both sides of the split.
+        positive_lengths, negative_lengths: how many of the t rows each text has; the others are zero. 1 elsewhere.
         heads: how many heads a row consists of, one after another, at `head_out`; 1 elsewhere.
     """
 
@@ -76,6 +77,8 @@ class Sides:
     negative: Array
     positive_groups: Array
     negative_groups: Array
+    positive_lengths: Array
+    negative_lengths: Array
     heads: int = 1
 
 

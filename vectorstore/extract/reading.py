@@ -104,13 +104,18 @@ def batches(model: PreTrainedModel, reading: Reading) -> Iterator[Batch]:
 
 
 def read(model: PreTrainedModel, reading: Reading) -> dict[Place, Array]:
-    """Return what is read of all texts, in their order, by place: `[texts, d]`, or `[texts, t, d]`."""
+    """Return what is read of all texts, in their order, by place: `[texts, d]`, or `[texts, t, d]`.
+
+    Of a text with fewer tokens than `t` the last rows are zero.
+    """
     rows: dict[Place, Array] = {}
+    tokens = (max(map(len, reading.columns)),) if reading.position.by_token else ()
     for batch in batches(model, reading):
         for place, values in batch.rows.items():
             if place not in rows:
-                rows[place] = np.empty((len(reading.prompts), *values.shape[1:]), values.dtype)
-            rows[place][batch.indices] = values
+                rows[place] = np.zeros((len(reading.prompts), *tokens, values.shape[-1]), values.dtype)
+            into = (batch.indices, slice(values.shape[1])) if tokens else batch.indices
+            rows[place][into] = values
     if reading.position.by_token:
         _share_prefixes(reading.prompts, rows)
     return rows

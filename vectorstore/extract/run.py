@@ -138,6 +138,8 @@ def _moments_of(sides: Sides) -> _Halves:
 def _sides(model: PreTrainedModel, reading: Reading) -> dict[Place, Sides]:
     positive = np.array([prompt.positive for prompt in reading.prompts])
     groups = np.array([prompt.group for prompt in reading.prompts])
+    by_token = reading.position.by_token
+    lengths = np.array([len(columns) if by_token else 1 for columns in reading.columns])
     heads = int(getattr(text_config(model), "num_attention_heads", 1) or 1)
 
     def sides(place: Place, rows: Array) -> Sides:
@@ -146,6 +148,8 @@ def _sides(model: PreTrainedModel, reading: Reading) -> dict[Place, Sides]:
             rows[~positive],
             groups[positive],
             groups[~positive],
+            lengths[positive],
+            lengths[~positive],
             heads if place.site == "head_out" else 1,
         )
 

@@ -12,6 +12,7 @@ from vectorstore.hooks.span import Span
 from vectorstore.hooks.tracker import Check
 from vectorstore.models.identity import identify
 from vectorstore.plan import Plan
+from vectorstore.tokens import Tokens
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,12 @@ class Needs:
     """What a plan asks of its prompts.
 
     Attributes:
-        front: at least so many tokens.
+        tokens, rows: at least so many tokens, for a direction of this kind; 0 where it has none.
         bos_ids: tokens to begin with.
     """
 
-    front: int
+    tokens: Tokens
+    rows: int
     bos_ids: frozenset[int]
 
 
@@ -31,9 +33,11 @@ def needs_of(model: nn.Module, plan: Plan, *, truncate: bool, force: bool) -> Ne
     """Return what `plan` needs: its vectors' BOS or, where other models are forced, the model's own."""
     made_on = [ingredient.card.model for ingredient in plan.ingredients]
     identities = [identify(model)] if force and made_on else made_on
-    parts = (part for step in plan.steps for part in step if part.direction.ndim > 1)
-    front = 0 if truncate else max((len(part.direction) for part in parts), default=0)
-    return Needs(front, frozenset(bos for identity in identities if (bos := identity.bos_token_id) is not None))
+    parts = () if truncate else (part for step in plan.steps for part in step if part.direction.ndim > 1)
+    longest = max(((len(part.direction), part.tokens) for part in parts), default=(0, "all"))
+    return Needs(
+        longest[1], longest[0], frozenset(bos for identity in identities if (bos := identity.bos_token_id) is not None)
+    )
 
 
 def check_of(needs: Sequence[Needs], rows: Rows) -> Check:
@@ -42,8 +46,8 @@ def check_of(needs: Sequence[Needs], rows: Rows) -> Check:
 
     def check(span: Span, input_ids: Tensor | None) -> None:
         of_rows = [needs[number] for number in rows.of_batch(span.batch)]
-        if any(need.front for need in needs):
-            span.check_front([need.front for need in of_rows])
+        if any(need.rows for need in needs):
+            span.check_length([(need.tokens, need.rows) for need in of_rows])
         if input_ids is not None:
             for bos in all_bos_ids:
                 span.check_bos(input_ids, bos, [bos in need.bos_ids for need in of_rows])

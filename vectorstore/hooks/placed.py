@@ -14,6 +14,7 @@ from vectorstore.hooks.rows import Rows
 from vectorstore.hooks.span import DecodeSpan, Span, Where, simplified
 from vectorstore.hooks.stack import Pair, Stack
 from vectorstore.plan import Step
+from vectorstore.tokens import BY_POSITION
 
 
 class PlacedStep:
@@ -31,8 +32,8 @@ class PlacedStep:
 
     def apply(self, hidden: Tensor, span: Span | DecodeSpan) -> Tensor | None:
         """Return the steered `hidden` `[..., width]`, or None where this pass has no token to steer."""
-        if self._tokens == "prompt_front":
-            return self._apply_front(hidden, span)
+        if self._tokens in BY_POSITION:
+            return self._apply_by_position(hidden, span)
         where = self._among_rows(span.where(self._tokens), span)
         if where is None:
             return None
@@ -41,19 +42,20 @@ class PlacedStep:
         pair = self._stack.shared(hidden)
         return self._change(hidden, *pair) if where is True else self._changed(hidden, pair, where, span)
 
-    def _apply_front(self, hidden: Tensor, span: Span | DecodeSpan) -> Tensor | None:
-        front = self._front(span)
-        if front is None:
+    def _apply_by_position(self, hidden: Tensor, span: Span | DecodeSpan) -> Tensor | None:
+        found = self._own_rows(span)
+        if found is None:
             return None
-        positions, inside = front
+        own, inside = found
         where = self._among_rows(inside, span)
-        return None if where is None else self._changed(hidden, self._stack.by_token(hidden, positions), where, span)
+        return None if where is None else self._changed(hidden, self._stack.by_token(hidden, own), where, span)
 
-    def _front(self, span: Span | DecodeSpan) -> tuple[Tensor, Tensor] | None:
+    def _own_rows(self, span: Span | DecodeSpan) -> tuple[Tensor, Tensor] | None:
         counts = self._stack.counts
         if isinstance(span, DecodeSpan) or self._rows.shared:
-            return span.front_rows(counts[0])
-        return span.front_rows(max(counts), self._rows.chosen(counts, span.batch, span.device)[:, None])
+            return span.own_rows(self._tokens, counts[0])
+        of_rows = self._rows.chosen(counts, span.batch, span.device)[:, None]  # [batch, 1]
+        return span.own_rows(self._tokens, max(counts), of_rows)
 
     def _changed(self, hidden: Tensor, pair: Pair, where: Where, span: Span | DecodeSpan) -> Tensor:
         if hidden.ndim == 2:  # noqa: PLR2004 - OPT's MLP: [batch * tokens, width]

@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 
 from vectorstore.errors import InvalidInputError
-from vectorstore.tokens import Tokens
+from vectorstore.tokens import Tokens, first_position
 
 Where = Tensor | Literal[True] | None
 """The tokens to steer: a mask `[batch, tokens]`, True for every one, None for none."""
 
 Memory = MutableMapping[Any, Any]
 """What the layers' hooks remember from the pass over a prompt to the last token generated from it."""
+
+_ENDS: dict[Tokens, str] = {"prompt_front": "first", "prompt_middle": "middle", "prompt_back": "last"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Span:
         return bool((self.prompt_end <= self.start).all())
 
     def mask(self, tokens: Tokens) -> Tensor:
-        """Return `[batch, tokens]`, True for the tokens of this kind (`prompt_front`: see `front_rows`)."""
+        """Return `[batch, tokens]`, True for the tokens of this kind (kinds by position: see `own_rows`)."""
         masks = {"all": "_all", "prompt": "_prompt", "generated": "_generated", "last": "_last"}
         mask: Tensor = getattr(self, masks[tokens])
         return mask
@@ -76,27 +78,28 @@ class Span:
             self._simplified[tokens] = simplified(self.mask(tokens))
         return self._simplified[tokens]
 
-    def front_rows(self, count: int, counts: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
+    def own_rows(self, tokens: Tokens, count: int, counts: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
         """Return for each token which row of a `[count, d]` direction is its own, and a mask of those that have one.
 
-        Rows are counted from each text's first real token, and end with its prompt. None where no token has a row.
-        With `counts` `[batch, 1]`, a text has that many rows of its own.
+        Rows that fall outside of the prompt are nobody's. None where no token has a row. With `counts` `[batch, 1]`, a
+        text has that many rows of its own.
         """
-        offset = self._columns - self._first_real  # [batch, tokens]
-        inside = (offset >= 0) & (offset < (count if counts is None else counts)) & self._prompt
-        return (offset.clamp(0, count - 1), inside) if bool(inside.any()) else None
+        rows = count if counts is None else counts
+        first = self._first_real + first_position(tokens, rows, self._prompt_tokens)
+        own = self._columns - first  # [batch, tokens]
+        inside = (own >= 0) & (own < rows) & self._prompt
+        return (own.clamp(0, count - 1), inside) if bool(inside.any()) else None
 
-    def check_front(self, counts: Sequence[int]) -> None:
-        """Check that the prompt of each row has at least so many real tokens.
+    def check_length(self, needs: Sequence[tuple[Tokens, int]]) -> None:
+        """Check that the prompt of each row has at least so many real tokens, for a direction of this kind.
 
         Raises:
             InvalidInputError: naming the first row that is shorter.
         """
-        prompt = self.real & (self._all_columns < self.prompt_end)
-        for row, (length, count) in enumerate(zip(prompt.sum(dim=1).tolist(), counts, strict=True)):
-            if length < count:
+        for row, (length, (tokens, count)) in enumerate(zip(self._prompt_tokens.tolist(), needs, strict=True)):
+            if length[0] < count:
                 raise InvalidInputError(
-                    f"prompt {row} has {length} tokens, but the vector steers the first {count}",
+                    f"prompt {row} has {length[0]} tokens, but the vector steers the {_ENDS[tokens]} {count}",
                     "use a longer prompt, or steer with truncate=True (steer generate: --truncate)",
                 )
 
@@ -142,6 +145,12 @@ class Span:
         return self._all & (self._columns < self.prompt_end)
 
     @cached_property
+    def _prompt_tokens(self) -> Tensor:
+        """`[batch, 1]`: the real columns of each prompt; all that are still to come count as real."""
+        known = (self.real & (self._all_columns < self.prompt_end)).sum(dim=1, keepdim=True)
+        return known + (self.prompt_end - self.real.shape[1]).clamp(min=0)
+
+    @cached_property
     def _last(self) -> Tensor:
         prompt = self.real & (self._all_columns < self.prompt_end)
         last = torch.where(prompt, self._all_columns, -1).amax(dim=1, keepdim=True)  # [batch, 1]
@@ -170,7 +179,7 @@ class DecodeSpan:
         """Return True for `all` and `generated`, None for the prompt's kinds."""
         return True if tokens in ("all", "generated") else None
 
-    def front_rows(self, _count: int, _counts: Tensor | None = None) -> None:
+    def own_rows(self, _tokens: Tokens, _count: int, _counts: Tensor | None = None) -> None:
         """Return None: the prompt is over."""
         return
 

@@ -38,7 +38,7 @@ def steer(
             returned sequences of `generate` follow the plan of their prompt.
         prompt_length: for bare forward passes, how many columns (padding included) are prompt: one number, or
             `[batch]` of them. Without it a bare forward is all prompt. `generate` knows by itself.
-        truncate: let prompts shorter than a `[t, d]` direction take its first rows, instead of an error.
+        truncate: let prompts shorter than a `[t, d]` direction take the rows that fall inside, instead of an error.
         force: steer also where the vector was computed on another model of the same shape.
 
     Raises:
