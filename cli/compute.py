@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,13 +15,14 @@ from vectorstore.card import Card
 from vectorstore.errors import InvalidInputError
 from vectorstore.extract.axis import APART, COSINE_TO_MEAN
 from vectorstore.extract.finish import DTYPES
+from vectorstore.extract.methods.model_delta import COHERENCE, INCOHERENT
 from vectorstore.extract.other import check_other
 from vectorstore.extract.params import Param
 from vectorstore.extract.protocols import AnyMethod
 from vectorstore.extract.registry import get_method, method_names
 from vectorstore.models.layers import resolve_layer
 from vectorstore.models.pretrained import Model
-from vectorstore.place import SITES
+from vectorstore.place import SITES, Place
 from vectorstore.store.texts import split_name
 from vectorstore.store.version import Saved
 
@@ -140,7 +142,7 @@ def compute(  # noqa: PLR0913 - options
             progress=bar.advance,
         )
         saved = store.save(name, vector, card, **vars(about))
-    return _answer(saved, card, [*repeats(data), *_long(card), *_apart(card)])
+    return _answer(saved, card, [*repeats(data), *_long(card), *_apart(card), *_incoherent(card)])
 
 
 def _params(method: AnyMethod, options: Mapping[str, str | None]) -> dict[str, object]:
@@ -179,12 +181,26 @@ def _answer(saved: Saved, card: Card, said_besides: Sequence[str]) -> Answer:
 
 def _apart(card: Card) -> list[str]:
     """Return what the user should know of a direction that is hardly what its pairs have in common."""
-    cosines = {place: told[COSINE_TO_MEAN] for place, told in card.figures.items() if COSINE_TO_MEAN in told}
-    worst = min(cosines, key=cosines.__getitem__, default=None)
-    if worst is None or cosines[worst] >= APART:
+    place, cosine = _lowest(card, COSINE_TO_MEAN)
+    if cosine >= APART:
         return []
-    problem = f"the direction at {worst} has a cosine of {cosines[worst]:.2f} with the mean difference of the pairs"
+    problem = f"the direction at {place} has a cosine of {cosine:.2f} with the mean difference of the pairs"
     return [f"{problem}: it is little of what they have in common; compare with mean_difference or pca_center"]
+
+
+def _incoherent(card: Card) -> list[str]:
+    """Return what the user should know of a difference of two models that is hardly the same for any two texts."""
+    place, coherence = _lowest(card, COHERENCE)
+    if coherence >= INCOHERENT:
+        return []
+    problem = f"the difference at {place} has a coherence of {coherence:.2f}"
+    return [f"{problem}: it depends on the text, and the vector is little of it; try other layers"]
+
+
+def _lowest(card: Card, figure: str) -> tuple[Place | None, float]:
+    """Return the place where a figure is lowest, and the figure; infinity where no place has it."""
+    told = ((place, figures[figure]) for place, figures in card.figures.items() if figure in figures)
+    return min(told, key=lambda each: each[1], default=(None, math.inf))
 
 
 def _long(card: Card) -> list[str]:

@@ -55,9 +55,10 @@ def run(
 ) -> dict[Place, Direction]:
     """Return the mean differences, but for places where both models are the same: those before the first change."""
     other = cast("PreTrainedModel", request.other)  # `compute` lets no comparing method go without
-    reading = prepare(model, tokenizer, data, MODEL_DELTA.read_position(request.use), request)
+    position = MODEL_DELTA.read_position(request.use)
+    readings = [(each, prepare(each, tokenizer, data, position, request)) for each in (model, other)]
     shifts = {place: _Shift() for place in request.places}
-    for before, after in zip(batches(model, reading), batches(other, reading), strict=True):
+    for before, after in zip(*(batches(*reading) for reading in readings), strict=True):
         for place, shift in shifts.items():
             shift.add(before.rows[place], after.rows[place])
     return {place: shift.direction() for place, shift in shifts.items() if shift.squares}
