@@ -61,6 +61,8 @@ DATA: dict[str, tuple[Item, ...]] = {
     ),
 }
 METHODS = list(BUILT_IN.values())
+FEW = {"steps": 6, "epochs": 3}
+"""What is trained is trained briefly here."""
 each_method = pytest.mark.parametrize("method", METHODS, ids=list(BUILT_IN))
 
 
@@ -72,7 +74,8 @@ def computed(
     method: AnyMethod, model: PreTrainedModel | None = None, data: tuple[Item, ...] | None = None, **settings: Any
 ) -> tuple[SteeringVector, Card]:
     other = tiny_model(seed=1) if method.compares else None
-    tokenizer, asked = tiny_tokenizer(), {"layer": LAYERS, "seed": 3, "other": other} | settings
+    params = {name: few for name, few in FEW.items() if name in {param.name for param in method.params}}
+    tokenizer, asked = tiny_tokenizer(), {"layer": LAYERS, "seed": 3, "other": other, "params": params} | settings
     return compute(model or tiny_model(), tokenizer, data or data_of(method), method=method.name, **asked)
 
 

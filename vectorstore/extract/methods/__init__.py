@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from vectorstore.extract.methods.actadd import ACTADD
+from vectorstore.extract.methods.bitfit import BITFIT
 from vectorstore.extract.methods.caa import CAA
 from vectorstore.extract.methods.cluster_mean import CLUSTER_MEAN
+from vectorstore.extract.methods.gradient_target import GRADIENT_TARGET
 from vectorstore.extract.methods.in_context import IN_CONTEXT
 from vectorstore.extract.methods.lat import LAT
 from vectorstore.extract.methods.logistic import LOGISTIC
 from vectorstore.extract.methods.mean_centring import MEAN_CENTRING
 from vectorstore.extract.methods.mean_difference import MEAN_DIFFERENCE
+from vectorstore.extract.methods.mezo import MEZO
 from vectorstore.extract.methods.model_delta import MODEL_DELTA
 from vectorstore.extract.methods.pca_center import PCA_CENTER
 from vectorstore.extract.methods.pca_diff import PCA_DIFF
@@ -31,5 +34,8 @@ BUILT_IN: dict[str, AnyMethod] = {
         MODEL_DELTA,
         IN_CONTEXT,
         TOKEN_EMBEDDING,
+        GRADIENT_TARGET,
+        BITFIT,
+        MEZO,
     )
 }
