@@ -44,7 +44,15 @@ class Sides:
     texts: Sequence[tuple[str, str]]
 
 
-Part = str | Table | Facts | Sides
+@dataclass(frozen=True)
+class Shaded:
+    """A text in pieces, each with a number: coloured by it on a terminal, a line for each piece elsewhere."""
+
+    pieces: Sequence[tuple[str, float]]
+    title: str = ""
+
+
+Part = str | Table | Facts | Sides | Shaded
 
 
 @dataclass(frozen=True)

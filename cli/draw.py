@@ -13,9 +13,10 @@ from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from .answer import Facts, Part, Sides, Table, printable
+from .answer import Facts, Part, Shaded, Sides, Table, printable
 
 WIDE = 10_000
+FAINT = 0.1  # of the largest number: less is not coloured
 
 
 def draw(parts: Sequence[Part]) -> None:
@@ -34,11 +35,13 @@ def _draw(console: Console, parts: Sequence[Part]) -> None:
             console.print()
         if isinstance(part, Sides) and not console.is_terminal:
             _below_each_other(console, part)
+        elif isinstance(part, Shaded):
+            _shade(console, part)
         else:
             console.print(_renderable(part, console), soft_wrap=isinstance(part, str))
 
 
-def _renderable(part: Part, console: Console) -> RenderableType:
+def _renderable(part: str | Table | Facts | Sides, console: Console) -> RenderableType:
     match part:
         case Table():
             return _fitting(part, console)
@@ -109,6 +112,23 @@ def _below_each_other(console: Console, sides: Sides) -> None:
             console.print()
         console.print(f"{title}:", soft_wrap=True)
         console.print(Text(printable(text)), soft_wrap=True)
+
+
+def _shade(console: Console, shaded: Shaded) -> None:
+    """Print the pieces: green above zero and red below, the stronger the larger; or a line each where nobody looks."""
+    console.print(Text(shaded.title, "bold"), soft_wrap=True)
+    if not console.is_terminal:
+        for piece, value in shaded.pieces:
+            console.print(Text(f"{value:+10.4g}  {printable(piece)!r}"), soft_wrap=True)
+        return
+    largest = max((abs(value) for _, value in shaded.pieces), default=0) or 1
+    text = Text()
+    for piece, value in shaded.pieces:
+        part = value / largest
+        depth = round(160 * abs(part))
+        colour = f"white on rgb({depth},0,0)" if part < 0 else f"white on rgb(0,{depth},0)"
+        text.append(printable(piece), colour if abs(part) > FAINT else "")
+    console.print(text)
 
 
 def _give_title(drawn: RichTable, title: str) -> None:

@@ -25,6 +25,7 @@ COMMANDS = {
     "export": Entry("export:export", "Write a vector to a file, byte for byte as the library keeps it."),
     "compose": Entry("compose:compose", "Show what an expression does to each layer; save it as a recipe."),
     "generate": Entry("generate:generate", "Generate text with a model that is steered.", slow=True),
+    "score": Entry("score:score", "Say how far texts lie along a direction; nothing is steered.", slow=True),
     "alias": Entry("alias:alias", "Set or remove aliases of versions, such as love@prod."),
     "preset": Entry("preset:preset", "Set or remove presets: named coefficients, such as love:strong."),
     "label": Entry("label:label", "Set or remove labels, such as topic=weddings."),

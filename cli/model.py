@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
+
+from vectorstore.card import Card
 
 from .progress import Progress
 
@@ -45,6 +47,16 @@ class ModelChoice:
             dtype=self.dtype,
             trust_remote_code=self.trust_remote_code,
             progress=progress.say,
+        )
+
+    def as_recorded(self, card: Card) -> ModelChoice:
+        """Return the choice with what it leaves open taken from the card."""
+        revision = f"@{card.model.revision}" if card.model.revision else ""
+        recorded = cast("Dtype", card.model.dtype) if card.model.dtype in DTYPES else "auto"
+        return replace(
+            self,
+            reference=self.reference or f"{card.model.reference}{revision}",
+            dtype=recorded if self.dtype == "auto" else self.dtype,
         )
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
 
 import click
 
-from vectorstore.card import Card
 from vectorstore.errors import IntegrityError, exit_code
 from vectorstore.extract.recompute import Repetition, check_repeatable, repeat
 from vectorstore.reference import parse_reference
@@ -17,11 +15,8 @@ from .answer import Answer, Part, Table
 from .command import command
 from .describe import number
 from .library import Library, library_options
-from .model import DTYPES, ModelChoice, notes, recorded_model_options
+from .model import ModelChoice, notes, recorded_model_options
 from .progress import progress
-
-if TYPE_CHECKING:
-    from vectorstore.models.load import Dtype
 
 DIFFERS = exit_code(IntegrityError(""))
 
@@ -60,7 +55,7 @@ def recompute(  # noqa: PLR0913 - options
         version = store.resolve(parse_reference(asked).plain())
         vector, card = store.read(version)
     check_repeatable(card, version.reference)
-    choice = _as_recorded(choice, card)
+    choice = choice.as_recorded(card)
     with notes() as said, progress(f"Loading {choice.reference}") as bar:
         model, tokenizer = choice.load(bar)
         second = replace(choice, reference=other).load(bar)[0] if other else None
@@ -78,17 +73,6 @@ def recompute(  # noqa: PLR0913 - options
     if repeated.fit != "same":
         said.append(f"this model has other weights than {card.model.reference}, which it was computed on")
     return _answer(version, repeated, said)
-
-
-def _as_recorded(choice: ModelChoice, card: Card) -> ModelChoice:
-    """Return the choice with what it leaves open taken from the card."""
-    revision = f"@{card.model.revision}" if card.model.revision else ""
-    recorded = cast("Dtype", card.model.dtype) if card.model.dtype in DTYPES else "auto"
-    return replace(
-        choice,
-        reference=choice.reference or f"{card.model.reference}{revision}",
-        dtype=recorded if choice.dtype == "auto" else choice.dtype,
-    )
 
 
 def _answer(version: Version, repeated: Repetition, said: list[str]) -> Answer:

@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import ClassVar, NamedTuple, Self, TypeVar
 
 from vectorstore.canonical import Json, canonical_bytes, check_text, strict_loads
 from vectorstore.errors import IntegrityError, InvalidInputError, NotFoundError
@@ -86,8 +86,7 @@ class Item:
         Raises:
             InvalidInputError: saying what is wrong with it.
         """
-        trouble = "it is no JSON object" if not isinstance(value, dict) else cls._trouble(value)
-        if trouble:
+        if trouble := cls.trouble(value):
             raise InvalidInputError(f"{where} is not a {cls.noun} ({trouble})", f"write {cls.schema()}")
         try:
             return cls(**value)  # type: ignore[arg-type]
@@ -102,7 +101,10 @@ class Item:
         return f"{{{parts}}}" + (f", where {' and '.join(optional)} may be left out" if optional else "")
 
     @classmethod
-    def _trouble(cls, value: Mapping[str, Any]) -> str:
+    def trouble(cls, value: object) -> str:
+        """Return what keeps one line's value from being of this kind; nothing where its parts are as they should be."""
+        if not isinstance(value, dict):
+            return "it is no JSON object"
         names = [field.name for field in fields(cls)]
         if unknown := next((name for name in value if name not in names), None):
             return f"it has an unknown part '{unknown[:60]}'"
@@ -123,17 +125,37 @@ def read_items(path: Path, kind: type[T]) -> tuple[T, ...]:
         NotFoundError: when there is no such file.
         InvalidInputError: when a line is no such item, or the file has none; names the line.
     """
-    try:
-        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
-    except OSError as error:
-        raise NotFoundError(f"cannot read {kind.kind} from {path} ({error.strerror})", "give a JSON Lines file") from (
-            error
-        )
-    numbered = ((f"{path.name} line {number}", line) for number, line in enumerate(lines, 1) if line.strip())
-    found = tuple(kind.from_json(_loads(line, where, kind), where) for where, line in numbered)
+    found = tuple(
+        kind.from_json(_loads(line, where, kind.schema()), where) for where, line in numbered_lines(path, kind.kind)
+    )
     if not found:
         raise InvalidInputError(f"{path} has no {kind.kind}", f"write lines such as {kind.schema()}")
     return found
+
+
+def first_object(path: Path) -> object:
+    """Return what the first line of a JSON Lines file says; None where it has none.
+
+    Raises:
+        NotFoundError: when there is no such file.
+        InvalidInputError: when that line is no JSON.
+    """
+    for where, line in numbered_lines(path, "data"):
+        return _loads(line, where, "one JSON object a line")
+    return None
+
+
+def numbered_lines(path: Path, what: str) -> list[tuple[str, bytes]]:
+    """Return every line that is not blank, after how messages call it.
+
+    Raises:
+        NotFoundError: when there is no such file.
+    """
+    try:
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
+    except OSError as error:
+        raise NotFoundError(f"cannot read {what} from {path} ({error.strerror})", "give a JSON Lines file") from error
+    return [(f"{path.name} line {number}", line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def items_bytes(items: Sequence[Json]) -> bytes:
@@ -154,8 +176,8 @@ def with_text(item: T, texts: Mapping[str, str]) -> T:
     return replace(item, **texts)
 
 
-def _loads(line: bytes, where: str, kind: type[Item]) -> object:
+def _loads(line: bytes, where: str, schema: str) -> object:
     try:
         return strict_loads(line, where)
     except IntegrityError as error:
-        raise InvalidInputError(error.problem, f"write {kind.schema()}") from error
+        raise InvalidInputError(error.problem, f"write {schema}") from error

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from vectorstore.canonical import Json
 from vectorstore.errors import InvalidInputError
-from vectorstore.items import Item
+from vectorstore.items import Item, first_object, read_items
 from vectorstore.pairs import ContrastPair
 from vectorstore.texts import Demonstration, Labelled, Target, Text
 
@@ -28,6 +29,22 @@ def check_kind(items: Sequence[object], kind: str, what: str) -> None:
                 f"{what} takes {kind}, and item {number} is a {type(item).__name__}",
                 f"give {wanted.__module__}.{wanted.__name__}: {wanted.schema()}",
             )
+
+
+def read_any(path: Path) -> tuple[Item, ...]:
+    """Read JSON Lines of any one kind, that of the first line.
+
+    Raises:
+        NotFoundError: when there is no such file.
+        InvalidInputError: when the first line is of no kind, or another line not of that kind; names the line.
+    """
+    first = first_object(path)
+    kind = next((kind for kind in KINDS.values() if not kind.trouble(first)), None)
+    if kind is None:
+        schemas = "; ".join(f"{name}: {each.schema()}" for name, each in KINDS.items())
+        problem = f"{path} has no data" if first is None else f"the first line of {path} is of no kind of data"
+        raise InvalidInputError(problem, f"write lines of one kind: {schemas}")
+    return read_items(path, kind)
 
 
 def items_from_json(kind: str, values: Sequence[Json]) -> tuple[Item, ...]:
