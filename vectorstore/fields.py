@@ -48,6 +48,10 @@ class Fields:
             raise self._bad(f"has {name} {value}, which is negative")
         return value
 
+    def number(self, name: str) -> float:
+        """Return a finite number."""
+        return self._get(name, float)
+
     def maybe(self, name: str, kind: type[T]) -> T | None:
         """Return a value of `kind`, or None where the part is null or missing."""
         return None if self._value.get(name) is None else self._get(name, kind)

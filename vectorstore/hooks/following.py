@@ -51,6 +51,12 @@ def following_generate(model: nn.Module, follower: Follower) -> Iterator[None]:
                 _put_back(model, replaced)
 
 
+def followers(model: nn.Module) -> int:
+    """Return how many follow the model's `generate`."""
+    replaced = _replaced.get(model)
+    return len(replaced.followers) if replaced else 0
+
+
 def _replace(model: nn.Module) -> _Replaced:
     replaced = _replaced[model] = _Replaced(model.__dict__.get("generate"))
     original: Any = getattr(model, "generate", None)
