@@ -8,6 +8,7 @@ from vectorstore.extract.methods.caa import CAA
 from vectorstore.extract.methods.cluster_mean import CLUSTER_MEAN
 from vectorstore.extract.methods.gradient_target import GRADIENT_TARGET
 from vectorstore.extract.methods.in_context import IN_CONTEXT
+from vectorstore.extract.methods.iti import ITI
 from vectorstore.extract.methods.lat import LAT
 from vectorstore.extract.methods.logistic import LOGISTIC
 from vectorstore.extract.methods.mean_centring import MEAN_CENTRING
@@ -31,6 +32,7 @@ BUILT_IN: dict[str, AnyMethod] = {
         PCA_CENTER,
         PCA_DIFF,
         LOGISTIC,
+        ITI,
         MODEL_DELTA,
         IN_CONTEXT,
         TOKEN_EMBEDDING,
