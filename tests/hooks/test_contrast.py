@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import DynamicCache
 
+from tests.extract.test_weights import Demo
 from tests.extract.tiny_tokenizer import BOS, IDS, ids_of, tiny_tokenizer
 from tests.hooks.probe import add_plan, direction_of, witness
 from tests.tiny_models import ARCHITECTURES, tiny_model
 from vectorstore.errors import InvalidInputError, VectorstoreError
+from vectorstore.evaluate.propensity import next_token_mass
 from vectorstore.hooks import steer
 from vectorstore.hooks.contrast import contrast
 from vectorstore.hooks.contrast_plan import ContrastPlan
 from vectorstore.models.layers import decoder_layers
 from vectorstore.place import Place
 
+DEMO = json.loads((Path(__file__).parents[2] / "cli" / "data" / "demo.json").read_text())
+PROMPTS_OF_DEMO, GOOD_WORDS, BAD_WORDS = (
+    DEMO[each] for each in ("sentiment_prompts", "positive_words", "negative_words")
+)
 GOOD, BAD = " so nice", " not nice at all"
 PLAN = ContrastPlan(GOOD, BAD, layers=(0, 1, 2), coefficient=0.8, tail=2)
 PROMPTS = ["the film was", "a dog", "we went on our way"]
@@ -374,3 +383,22 @@ def test_a_model_or_layer_that_is_not_there_is_told(model):
     without_bos.add_special_tokens({"bos_token": "<bos>"})
     with pytest.raises(InvalidInputError, match="does not put BOS first"):
         contrast(model, without_bos, PLAN).__enter__()
+
+
+@pytest.mark.weights
+def test_on_real_weights_each_prompt_moves_the_way_it_is_told_and_the_other_way_when_they_are_swapped(demo: Demo):
+    model, tokenizer = demo
+    told = "I loved everything about it. ", "I hated everything about it. "
+    unrelated = "The train leaves from platform two. ", "The report has a table at the end. "
+
+    def log_odds(positive, negative, coefficient=0.25):
+        plan = ContrastPlan(positive, negative, tuple(range(0, 30, 2)), coefficient, tail=1, at="front")
+        with contrast(model, tokenizer, plan):
+            good, bad = next_token_mass(model, tokenizer, PROMPTS_OF_DEMO, GOOD_WORDS, BAD_WORDS)
+        return np.log(good) - np.log(bad)
+
+    unsteered = log_odds(*told, coefficient=0.0)
+    up, down, other = (log_odds(*pair) - unsteered for pair in (told, told[::-1], unrelated))
+    assert up.min() > 1
+    assert down.max() < -1
+    assert abs(other.mean()) < 1
