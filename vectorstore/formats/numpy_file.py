@@ -62,7 +62,7 @@ def _members(archive: zipfile.ZipFile, limit: int) -> dict[str, zipfile.ZipInfo]
 
 
 def _array(data: bytes) -> Array:
-    dtype, fortran, shape, start = _header(data)
+    dtype, fortran, shape, start = npy_header(data)
     if dtype.hasobject or not dtype.itemsize:
         raise IntegrityError(f"values of type {dtype}, not numbers", "save plain numbers, one array to a file")
     if prod(shape) * dtype.itemsize != len(data) - start:
@@ -73,7 +73,7 @@ def _array(data: bytes) -> Array:
     return array.astype(dtype.newbyteorder("<"), copy=False)
 
 
-def _header(data: bytes) -> tuple[np.dtype[np.generic], bool, tuple[int, ...], int]:
+def npy_header(data: bytes) -> tuple[np.dtype[np.generic], bool, tuple[int, ...], int]:
     """Return dtype, whether columns come first, shape, and where the values begin."""
     width = {1: 2, 2: 4}.get(data[6] if len(data) > len(MAGIC) else 0)
     if not data.startswith(MAGIC) or width is None:
