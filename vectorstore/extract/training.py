@@ -23,6 +23,8 @@ from vectorstore.vector import Array
 
 SITES = ("attn_out", "mlp_out", "resid_pre", "resid_post")
 """Where directions can be trained: wherever there is an R to measure steps by."""
+GREATEST_LR = 1e6
+"""In units of R / sqrt(d); beyond it steps overflow."""
 PER_STEP = Param("per_step", 8, "How many targets each step is taken on.")
 HELD_OUT = Param("held_out", 0.25, "The share of the targets to keep back, and to choose the step by; 0 for none.")
 MAX_NORM = Param("max_norm", 0.0, "The greatest norm of a direction, in units of R; 0 for any.")
@@ -215,5 +217,5 @@ def check_range(param: Param, value: float, *, least: float = 0, most: float = m
     if (least < value if above else least <= value) and value <= most and math.isfinite(value):
         return
     low = f"more than {least:g}" if above else f"{least:g} or more"
-    high = "" if math.isinf(most) else f", up to {most:g}"
+    high = "" if math.isinf(most) else f", up to {most:g},"
     raise InvalidInputError(f"{param.name} is {value:g}", f"give {low}{high} with {param.option}")

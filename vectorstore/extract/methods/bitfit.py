@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from vectorstore.card import Apply
 from vectorstore.extract.params import Param
 from vectorstore.extract.protocols import Directions, ModelMethod, Request
-from vectorstore.extract.training import PARAMS, SITES, check_range, frozen, training_of
+from vectorstore.extract.training import GREATEST_LR, PARAMS, SITES, check_range, frozen, training_of
 from vectorstore.items import Item
 
 LR = Param("lr", 0.015, "Step size of AdamW, in units of R / sqrt(d).")
@@ -32,7 +32,7 @@ def run(
         InvalidInputError: for a setting out of range, or a target that cannot be read.
     """
     rate, epochs = request.use.params[LR.name], request.use.params[EPOCHS.name]
-    check_range(LR, rate, above=True)
+    check_range(LR, rate, most=GREATEST_LR, above=True)
     check_range(EPOCHS, epochs, least=1)
     with frozen(model):
         training = training_of(model, tokenizer, data, request)

@@ -15,7 +15,17 @@ from vectorstore.card import Apply, MethodUse
 from vectorstore.extract.objective import Objective, objective_of
 from vectorstore.extract.params import Param
 from vectorstore.extract.protocols import Direction, Directions, ModelMethod, Request
-from vectorstore.extract.training import SITES, arrays_of, check_range, finite, frozen, norms_of, units_of, widths_of
+from vectorstore.extract.training import (
+    GREATEST_LR,
+    SITES,
+    arrays_of,
+    check_range,
+    finite,
+    frozen,
+    norms_of,
+    units_of,
+    widths_of,
+)
 from vectorstore.items import Item
 from vectorstore.vector import Array
 
@@ -53,7 +63,7 @@ def run(
     Raises:
         InvalidInputError: for a step size or number of steps that is too small, or a target that cannot be read.
     """
-    check_range(LR, request.use.params[LR.name], least=0, above=True)
+    check_range(LR, request.use.params[LR.name], most=GREATEST_LR, above=True)
     check_range(STEPS, request.use.params[STEPS.name], least=1)
     front = request.use.params[AT.name] == "first"
     objective = objective_of(model, tokenizer, data, request, front=front)

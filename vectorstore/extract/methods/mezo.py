@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from vectorstore.card import Apply
 from vectorstore.extract.params import Param
 from vectorstore.extract.protocols import Directions, ModelMethod, Request
-from vectorstore.extract.training import PARAMS, SITES, Training, check_range, training_of
+from vectorstore.extract.training import GREATEST_LR, PARAMS, SITES, Training, check_range, training_of
 from vectorstore.items import Item
 
 LR = Param("lr", 0.02, "Step size, for directions in units of R / sqrt(d); times --samples.")
@@ -35,8 +35,8 @@ def run(
         InvalidInputError: for a setting out of range, or a target that cannot be read.
     """
     params = request.use.params
-    check_range(LR, params[LR.name], above=True)
-    check_range(EPSILON, params[EPSILON.name], above=True)
+    check_range(LR, params[LR.name], most=GREATEST_LR, above=True)
+    check_range(EPSILON, params[EPSILON.name], most=GREATEST_LR, above=True)
     check_range(STEPS, params[STEPS.name], least=1)
     check_range(SAMPLES, params[SAMPLES.name], least=1)
     training = training_of(model, tokenizer, data, request)
