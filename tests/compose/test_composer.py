@@ -260,6 +260,17 @@ def test_a_vector_made_to_be_ablated_is_ablated_where_it_stands_alone(own_librar
     assert [step.operator for step in compose(own_library, "add(mood)").steps] == ["add"]
 
 
+@pytest.mark.parametrize("operator", ["keepnorm", "piecewise"])
+def test_a_vector_made_for_another_step_that_needs_no_number_is_that_step_where_it_stands_alone(
+    own_library: Store, operator: str
+):
+    save_for(own_library, "outward", operator)
+    own_library.save_recipe("mood", pin(own_library, "outward then love[3]"))
+    assert [step.operator for step in compose(own_library, "mood").steps] == [operator, "add"]
+    with pytest.raises(ExpressionError, match=rf"made for the operator '{operator}'; write {operator}\(outward\)"):
+        compose(own_library, "2*outward")
+
+
 @pytest.mark.parametrize(
     ("text", "column"),
     [("2*removes", 3), ("love + removes", 8), ("removes - love then calm", 1), ("normalize(removes)", 11)],
