@@ -32,6 +32,7 @@ COLUMNS = {
     "method model_reference fingerprint architecture tokenizer_digest layer_count d_model model",
     "version_blobs": "version_id position digest size media_type",
     "version_sites": "version_id site layer width positions norm residual_norm",
+    "summaries": "version_id summary",
     "aliases": "artifact_id alias version_id",
     "authors": "version_id position author",
     "labels": "version_id key value",
@@ -151,6 +152,8 @@ class Catalogue:
             authors[f"guest{rare_author}"] = None
         reference, method = f"org/model-{model}", METHODS[drawn["method"]]
         manifest, vector = digest("manifest", n), digest("vector", n)
+        site = "resid_pre" if n % 10 else "mlp_out"
+        layers = sorted(int(drawn["layer"] + layer) % 28 for layer in range(drawn["layers"]))
         rows["blobs"] += ((blob, 9000, "live", moment(n), moment(n)) for blob in (manifest, vector))
         rows["versions"].append(
             (
@@ -160,15 +163,30 @@ class Catalogue:
             )
         )
         rows["version_blobs"].append((number, 0, vector, 9000, "application/vnd.steering-vectorstore.vector"))
-        rows["version_sites"] += (
-            (number, "resid_pre" if n % 10 else "mlp_out", int(drawn["layer"] + layer) % 28, 2048, None, 3.5, 90.0)
-            for layer in range(drawn["layers"])
-        )
+        rows["version_sites"] += ((number, site, layer, 2048, None, 3.5, 90.0) for layer in layers)
         rows["authors"] += ((number, position, author) for position, author in enumerate(authors))
         rows["labels"] += ((number, key, value) for key, value in labels.items())
         rows["presets"].append((number, "strong", "0.15", "r", None, None, None))
         if self.aliased[n]:
             rows["aliases"].append((name + 1, "prod", number))
+        summary = {
+            "name": self.full_name(name),
+            "number": int(self.number[n]),
+            "digest": manifest,
+            "method": method,
+            "created_at": datetime.fromisoformat(moment(n)).replace(tzinfo=UTC).isoformat(),
+            "blobs": [["application/vnd.steering-vectorstore.vector", vector, 9000]],
+            "model": _identity(model),
+            "directions": [[site, layer, 2048, None, 3.5, 90.0] for layer in layers],
+            "labels": dict(sorted(labels.items())),
+            "aliases": ["prod"] if self.aliased[n] else [],
+            "presets": [["strong", "0.15", "r", None, None, None]],
+            "description": words,
+            "license": "MIT",
+            "authors": list(authors),
+            "yanked": False,
+        }
+        rows["summaries"].append((number, json.dumps(summary, separators=(",", ":"))))
         if self.newest[n]:
             said = " ".join((f"concept-{name}", words, *labels, *labels.values(), *authors, method, reference))
             rows["version_search"].append((number, " ".join(_WORD.findall(f"{said} LlamaForCausalLM".lower()))))

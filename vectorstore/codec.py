@@ -65,12 +65,11 @@ class Layout:
     references: Mapping[Place, TensorEntry]
 
     def vector(self, data: memoryview) -> SteeringVector:
-        """Return the vector of views of `data`."""
-        with _integrity("the blob is not a steering vector: "):
-            return SteeringVector(
-                {place: entry.array(data) for place, entry in self.directions.items()},
-                {place: entry.array(data) for place, entry in self.references.items()},
-            )
+        """Return the vector of views of `data`, which is read-only."""
+        return SteeringVector.of_views(
+            {place: entry.array(data) for place, entry in self.directions.items()},
+            {place: entry.array(data) for place, entry in self.references.items()},
+        )
 
 
 def pack(vector: SteeringVector, card: Card) -> bytes:
@@ -164,7 +163,21 @@ def _layout(header: bytes, size: int) -> Layout:
             kind[Place.parse(name.removesuffix(REFERENCE_SUFFIX))] = entry
     with _integrity():
         _check_shapes({place: entry.shape for place, entry in directions.items()}, card)
-    return Layout(card, text, directions, references)
+    _check_references(directions, references)
+    return Layout(card, text, _in_order(directions), _in_order(references))
+
+
+def _in_order(entries: Mapping[Place, TensorEntry]) -> dict[Place, TensorEntry]:
+    return {place: entries[place] for place in sorted(entries, key=lambda place: place.order)}
+
+
+def _check_references(directions: Mapping[Place, TensorEntry], references: Mapping[Place, TensorEntry]) -> None:
+    for place, entry in references.items():
+        if place not in directions or entry.shape != directions[place].shape[-1:]:
+            raise IntegrityError(
+                f"the blob is not a steering vector: the reference at {place} belongs to no direction of its width",
+                _AGAIN,
+            )
 
 
 _known = lru_cache(maxsize=512)(_layout)

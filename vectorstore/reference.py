@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from vectorstore.errors import ExpressionError, InvalidInputError
 
@@ -64,7 +65,7 @@ class Reference:
         """Return the shortest text that reads back as this reference."""
         return f"{self.version_text}{self._layers_text}{f':{self.preset}' if self.preset else ''}"
 
-    @property
+    @cached_property
     def version_text(self) -> str:
         """The part that names a version: without layers and preset."""
         remote = f"{self.remote}//" if self.remote else ""

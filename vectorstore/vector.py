@@ -44,6 +44,14 @@ class SteeringVector:
         object.__setattr__(self, "directions", _frozen(self.directions))
         object.__setattr__(self, "references", _frozen(self.references))
 
+    @classmethod
+    def of_views(cls, directions: Mapping[Place, Array], references: Mapping[Place, Array]) -> SteeringVector:
+        """Return the vector of read-only arrays that were checked, and are in the order of their places, already."""
+        vector = object.__new__(cls)
+        object.__setattr__(vector, "directions", MappingProxyType(directions))
+        object.__setattr__(vector, "references", MappingProxyType(references))
+        return vector
+
     @property
     def places(self) -> tuple[Place, ...]:
         """All places, by site and then by layer."""

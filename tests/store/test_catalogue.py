@@ -16,6 +16,7 @@ from sqlalchemy.engine import Engine
 from tests.builders import make_card, make_identity, make_vector
 from vectorstore.errors import IntegrityError, InvalidInputError, NotFoundError
 from vectorstore.store import Store
+from vectorstore.store.upkeep.fsck import check
 from vectorstore.store.version import Page
 
 HOSTILE = (
@@ -148,18 +149,40 @@ DAMAGE = (
     "UPDATE versions SET model = '[]'",
 )
 DAMAGE_OF_SQLITE = ("UPDATE versions SET model = '{'", "UPDATE versions SET created_at = 'zzz'")
+DAMAGE_OF_SUMMARIES = (
+    "DELETE FROM summaries",
+    "UPDATE summaries SET summary = ''",
+    "UPDATE summaries SET summary = '[]'",
+    "UPDATE summaries SET summary = '{}'",
+    """UPDATE summaries SET summary = replace(summary, '"mild","1"', '"mild","1/0"')""",
+    """UPDATE summaries SET summary = replace(summary, '"created_at":"2', '"created_at":"z')""",
+    """UPDATE summaries SET summary = replace(summary, '"model":', '"model":[],"other":')""",
+)
 
 
 @pytest.mark.parametrize(
     ("backend", "change"),
     [*product(("sqlite", "postgresql"), DAMAGE), *product(("sqlite",), DAMAGE_OF_SQLITE)],
 )
-def test_a_damaged_row_is_told(store: Store, library_url: str, change: str):
+def test_a_damaged_row_is_told_before_anything_is_made_of_it(store: Store, library_url: str, change: str):
     save(store, "love", presets={"mild": 1})
-    engine = create_engine(library_url)
+    alter(library_url, change)
+    with pytest.raises(IntegrityError, match=r"restore|get the file again"):
+        store.set_label("love", "topic", "love")
+    assert [problem.kind for problem in check(store).problems] == ["version"]
+
+
+def alter(url: str, change: str) -> None:
+    engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(sql(change))
     engine.dispose()
+
+
+@pytest.mark.parametrize("change", DAMAGE_OF_SUMMARIES)
+def test_a_damaged_summary_is_told(store: Store, library_url: str, change: str):
+    save(store, "love", presets={"mild": 1})
+    alter(library_url, change)
     look: list[Callable[[], object]] = [
         lambda: store.resolve("love"),
         store.list,

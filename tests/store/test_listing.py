@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from benchmarks.catalogue_data import COMMON_LABELS, METHODS, Catalogue
 from tests.catalogues import loaded
 from vectorstore.errors import InvalidInputError
 from vectorstore.store import Store, tables
+from vectorstore.store.assembly import assemble
 from vectorstore.store.lists import by_age, by_name
-from vectorstore.store.schema import Base
+from vectorstore.store.reading import read_versions
+from vectorstore.store.schema import Base, VersionRow
 from vectorstore.store.version import Version
 
 SIZE = 700
@@ -134,3 +137,9 @@ def test_lists_know_the_tables_as_they_are():
     for table in light:
         real = Base.metadata.tables[table.name].c
         assert {column.name for column in table.c} <= set(real.keys())
+
+
+def test_the_summaries_of_a_catalogue_made_up_say_what_its_rows_say(library: Store):
+    with library.database.read() as session:
+        ids = list(session.scalars(select(VersionRow.id)))
+        assert read_versions(session, ids) == assemble(session, ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vectorstore.coefficient import Coefficient
@@ -15,7 +15,7 @@ from vectorstore.errors import ExpressionError, InvalidInputError, MisfitError
 from vectorstore.expression import Expression, Program
 from vectorstore.identity import ModelIdentity
 from vectorstore.part import Ingredient
-from vectorstore.place import layers_text
+from vectorstore.place import Place, layers_text
 from vectorstore.plan import Plan, check_tokens
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe
@@ -88,21 +88,25 @@ class _Composer:
         return Scope(text, pins, self.origins, self._vector, self._program)
 
     def _vector(self, pin: Pin, reference: Reference, coefficient: Coefficient) -> Combination:
-        preset = pin.term.preset or Preset(coefficient)
+        preset = pin.term.preset
         if pin.version.kind == "recipe":
-            return self._recipe(pin.version, reference, preset)
+            return self._recipe(pin.version, reference, preset or Preset(coefficient))
         origin = self._read(pin.version)
         card = origin.ingredients[0].card
-        layers = _layers(card.layers, reference.layers, preset.layers)
-        tokens = preset.tokens or card.apply.tokens
-        amount = Amount.of(preset.coefficient)
+        own_tokens = preset.tokens if preset else None
+        places: Iterable[Place] = origin.directions
+        if reference.layers or (preset and preset.layers):
+            layers = _layers(card.layers, reference.layers, preset.layers if preset else None)
+            places = [place for place in places if place.layer in layers]
+        tokens = own_tokens or card.apply.tokens
+        amount = Amount.of(preset.coefficient if preset else coefficient)
         if not amount:
             return {}
         digest = pin.term.digest
-        sources = [Source(digest, place, tokens, place) for place in origin.directions if place.layer in layers]
+        sources = [Source(digest, place, tokens, place) for place in places]
         for source in sources:
             amount.factor(card, source.home)
-            _check_shape(origin, source, reference.preset if preset.tokens else None)
+            _check_shape(origin, source, reference.preset if own_tokens else None)
         return dict.fromkeys(sources, amount)
 
     def _recipe(self, version: Found, reference: Reference, preset: Preset) -> Combination:
@@ -203,6 +207,8 @@ def _check_shape(origin: Origin, source: Source, preset: str | None) -> None:
 
 def _check_pair(first: Ingredient, second: Ingredient, *, force: bool) -> None:
     mine, other = first.card.model, second.card.model
+    if mine == other:
+        return
     same_shape = mine.widths == other.widths and mine.layer_count == other.layer_count
     if mine.fit(other) == "mismatch" and not (force and same_shape):
         raise MisfitError(

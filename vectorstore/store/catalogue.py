@@ -1,22 +1,36 @@
-"""Catalogue: one version, a name's history, and what text search knows of them."""
+"""Catalogue: one version, a name's history, and what summaries and text search know of them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from vectorstore.store.assembly import assemble
 from vectorstore.store.lists import search
 from vectorstore.store.lists.listing import check_limit, read_key
 from vectorstore.store.lookup import artifact
 from vectorstore.store.reading import read_versions
-from vectorstore.store.schema import VersionRow
+from vectorstore.store.schema import SummaryRow, VersionRow
+from vectorstore.store.summary import to_text
 from vectorstore.store.version import Page, Version
 
 
 def load(session: Session, version_id: int) -> Version:
-    """Return one version by its row, as it is after what the session has changed."""
-    session.flush()
+    """Return one version by its row."""
     return read_versions(session, [version_id])[0]
+
+
+def summarise(session: Session, version_ids: Iterable[int]) -> list[Version]:
+    """Write anew what lists show of these versions, after any of their rows has changed; return them."""
+    session.flush()
+    ids = list(version_ids)
+    versions = assemble(session, ids)
+    for version_id, version in zip(ids, versions, strict=True):
+        session.merge(SummaryRow(version_id=version_id, summary=to_text(version)))
+    session.flush()
+    return versions
 
 
 def make_findable(session: Session, version_id: int, version: Version) -> None:

@@ -14,6 +14,7 @@ from vectorstore.errors import InvalidInputError, NotFoundError
 from vectorstore.preset import Preset
 from vectorstore.reference import Reference, check_name
 from vectorstore.store import lookup
+from vectorstore.store.catalogue import summarise
 from vectorstore.store.newest import appoint
 from vectorstore.store.presets import check_preset
 from vectorstore.store.reading import undamaged
@@ -59,7 +60,8 @@ def set_alias(session: Session, row: VersionRow, version: Version, alias: str) -
     if present is not None:
         number = session.scalar(select(VersionRow.number).where(VersionRow.id == present.version_id))
         before = {"alias": alias, "version": number}
-        present.version_id = row.id
+        former, present.version_id = present.version_id, row.id
+        summarise(session, [former])
     else:
         session.add(AliasRow(artifact_id=row.artifact_id, alias=alias, version_id=row.id))
     return Change("alias.set", before, {"alias": alias, "version": version.number})

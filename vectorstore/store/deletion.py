@@ -25,6 +25,7 @@ from vectorstore.store.schema import (
     LineageRow,
     PresetRow,
     RecipeTermRow,
+    SummaryRow,
     TombstoneRow,
     VersionBlobRow,
     VersionRow,
@@ -41,6 +42,7 @@ _PARTS = (
     LineageRow,
     PresetRow,
     RecipeTermRow,
+    SummaryRow,
     VersionBlobRow,
     VersionSiteRow,
 )

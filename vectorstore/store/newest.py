@@ -35,9 +35,8 @@ def appoint(session: Session, artifact_id: int) -> Version | None:
 
 
 def changed(session: Session, row: VersionRow) -> Version:
-    """Return a version as it is after a change, which text search then knows of."""
-    session.flush()
-    version = catalogue.load(session, row.id)
+    """Return a version as it is after a change, which summaries and text search then know of."""
+    (version,) = catalogue.summarise(session, [row.id])
     if row.newest:
         catalogue.make_findable(session, row.id, version)
     return version

@@ -126,7 +126,8 @@ def _publish(session: Session, draft: Draft, staged: Sequence[Staged | BlobEntry
     if (existing := session.scalar(same)) is not None:
         return Saved(catalogue.load(session, existing), created=False)
     row = _version_row(session, artifact, draft)
-    version = appoint(session, artifact.id) or catalogue.load(session, row.id)  # a new version is the newest
+    (version,) = catalogue.summarise(session, [row.id])
+    appoint(session, artifact.id)
     saved = Saved(version, created=True)
     after = {"digest": row.digest, "kind": artifact.kind}
     events.record(session, artifact.namespace_id, "version.save", str(saved.version), after=after)

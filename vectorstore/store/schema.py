@@ -184,6 +184,14 @@ class VersionSiteRow(Base):
     residual_norm: Mapped[float | None] = mapped_column(Float(53))
 
 
+class SummaryRow(Base):
+    """A version as one text, with all that lists show: what the other rows of it say."""
+
+    __tablename__ = "summaries"
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), primary_key=True)
+    summary: Mapped[str] = mapped_column(Text)
+
+
 class AliasRow(Base):
     """A movable name of one version."""
 

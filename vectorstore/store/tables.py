@@ -41,6 +41,7 @@ BLOBS = table("version_blobs", *map(column, ("version_id", "position", "media_ty
 SITES = table(
     "version_sites", *map(column, ("version_id", "site", "layer", "width", "positions", "norm", "residual_norm"))
 )
+SUMMARIES = table("summaries", *map(column, ("version_id", "summary")))
 ALIASES = table("aliases", *map(column, ("version_id", "alias")))
 AUTHORS = table("authors", *map(column, ("version_id", "position", "author")))
 LABELS = table("labels", *map(column, ("version_id", "key", "value")))

@@ -107,10 +107,14 @@ class LocalBlobs:
                 self._require_root()
                 raise IntegrityError(f"the blob {path} is missing", _RESTORE) from None
             try:
+                if size <= SMALL:
+                    data = os.read(descriptor, size + 1)
+                    if len(data) == size > 0:
+                        return memoryview(data)
                 present = os.fstat(descriptor).st_size
                 if present != size or not size:
                     raise IntegrityError(f"the blob {path} has {present} bytes, not {size}", _RESTORE)
-                return memoryview(os.read(descriptor, size)) if size <= SMALL else _mapped(descriptor)
+                return _mapped(descriptor)
             finally:
                 os.close(descriptor)
 

@@ -58,7 +58,8 @@ def find(connection: Connection | Session, sources: Sequence[Source], way: Way, 
         return _search(connection, words, sources, way, limit)
     if len(walked) < 2:  # noqa: PLR2004 - one of one needs no choice
         return _walk(connection, walked[0] if walked else newest(), sources, way, limit)
-    return _walk(connection, _rarest(connection, walked, sources, way)[0], sources, way, limit)
+    driver, others, _ = _rarest(connection, walked, sources, way)
+    return _walk(connection, driver, others, way, limit)
 
 
 def _search(
@@ -68,7 +69,7 @@ def _search(
     walked = [source for source in sources if source.walked]
     if walked:
         common = COMMON
-        driver, reach = _rarest(connection, walked, sources, way)
+        driver, sources, reach = _rarest(connection, walked, sources, way)
     else:
         common, driver = WORDS_COMMON, words
         reach = _ahead(connection, way)
@@ -92,19 +93,23 @@ def _ahead(connection: Connection | Session, way: Way) -> int | None:
 
 def _rarest(
     connection: Connection | Session, walked: Sequence[Source], sources: Sequence[Source], way: Way
-) -> tuple[Source, int | None]:
-    """Return the source along which a page takes least, and the id AHEAD versions along it; None if there are fewer."""
+) -> tuple[Source, list[Source], int | None]:
+    """Return the source along which a page takes least, and the id AHEAD versions along it; None if there are fewer.
+
+    In between, return all sources in the order in which to ask them: first those that say no most often.
+    """
     ahead = (way.along(source).limit(1).offset(AHEAD).scalar_subquery() for source in walked)
     newest_id = select(func.max(VERSIONS.c.id)).scalar_subquery()
     top, *reached = connection.execute(select(newest_id, *ahead)).one()
     start = way.after if way.after is not None else (top or 0) if way.down else 0
     end = 0 if way.down else top or 0
-    costs = [
-        _steps(source, sources) / (abs(start - (end if reach is None else reach)) + 1)
-        for source, reach in zip(walked, reached, strict=True)
-    ]
+    spans = [abs(start - (end if reach is None else reach)) + 1 for reach in reached]
+    costs = [_steps(source, sources) / span for source, span in zip(walked, spans, strict=True)]
     index = costs.index(min(costs))
-    return walked[index], reached[index]
+    by_span = sorted(zip(spans, range(len(spans)), strict=True), reverse=True)
+    rarest_first = [walked[number] for _, number in by_span]
+    rest = [source for source in sources if not any(source is each for each in walked)]
+    return walked[index], [*rarest_first, *rest], reached[index]
 
 
 def _steps(driver: Source, sources: Sequence[Source]) -> int:

@@ -10,6 +10,7 @@ from vectorstore.errors import IntegrityError
 from vectorstore.manifest import Manifest
 from vectorstore.reference import short_name
 from vectorstore.store import events
+from vectorstore.store.assembly import assemble
 from vectorstore.store.reading import read_versions
 from vectorstore.store.schema import ArtifactRow, BlobRow, NamespaceRow, TombstoneRow, VersionRow
 from vectorstore.store.store import Store
@@ -56,10 +57,15 @@ def _read(store: Store, ids: list[int]) -> tuple[list[Version], list[Problem]]:
     with store.database.read() as session:
         there = list(session.scalars(select(VersionRow.id).where(VersionRow.id.in_(ids)).order_by(VersionRow.id)))
         try:
-            return read_versions(session, there), []  # some may have been deleted meanwhile
+            versions, shown = assemble(session, there), read_versions(session, there)
         except IntegrityError as error:
             if len(there) == 1:
                 return [], [Problem("version", f"row {there[0]}", error.problem, _RESTORE)]
+        else:
+            apart = (version for version, other in zip(versions, shown, strict=True) if version != other)
+            return versions, [
+                Problem("version", str(one), "lists show something else of it", _RESTORE) for one in apart
+            ]
     each = [_read(store, [version_id]) for version_id in there]
     return [version for versions, _ in each for version in versions], [said for _, told in each for said in told]
 
