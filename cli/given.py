@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import click
 
+from vectorstore.data import read
 from vectorstore.errors import InvalidInputError
-from vectorstore.items import Item, read_items, repeated
+from vectorstore.items import Item, both_sided, repeated
 from vectorstore.kinds import KINDS
 from vectorstore.pairs import ContrastPair
-from vectorstore.template import worded
+from vectorstore.template import PLAIN, TEMPLATES, worded
 from vectorstore.texts import Target, Text
 
 from .values import WordType, mapping
 
-PLAIN = "{text}"
 SHOWN_REPEATS = 3
 
 
@@ -29,17 +28,17 @@ class Given:
 
     Attributes:
         positive, negative, target: texts.
-        path: a file of items, of the kind that the method takes.
-        corpus: a file of texts to compare with.
-        template: what each text is put into.
+        path: a file of items, of the kind that the method takes, or the name of a set that comes with the package.
+        corpus: the same, of texts to compare with.
+        template: what each text is put into, or the name of a template.
         words: what other names in the template stand for.
     """
 
     positive: tuple[str, ...]
     negative: tuple[str, ...]
     target: tuple[str, ...]
-    path: Path | None
-    corpus: Path | None
+    path: str | None
+    corpus: str | None
     template: str
     words: Mapping[str, str]
 
@@ -58,7 +57,7 @@ class Given:
             return self._inline(kind)
         if inline:
             raise InvalidInputError("both a file and texts are given", "give --data, or the texts")
-        return read_items(self.path, KINDS[kind])
+        return read(self.path, KINDS[kind])
 
     def _inline(self, kind: str) -> tuple[Item, ...]:
         if kind == "texts":
@@ -78,7 +77,7 @@ class Given:
             return ()
         if kind != "texts":
             raise InvalidInputError(f"a corpus is given, and the method takes {kind}", "leave --corpus out")
-        return tuple(replace(text, side="negative") for text in read_items(self.corpus, Text))
+        return tuple(replace(text, side="negative") for text in read(self.corpus, Text))
 
 
 def given_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,20 +90,15 @@ def given_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--data",
         "--pairs",
         "path",
-        type=click.Path(path_type=Path),
         metavar="FILE",
-        help='JSON Lines of what the method takes: pairs are {"positive": …, "negative": …}.',
+        help='JSON Lines as the method takes them: {"positive": …, "negative": …} for pairs; or see `steer datasets`.',
     )
     @click.option(
         "--corpus",
-        type=click.Path(path_type=Path),
         metavar="FILE",
-        help='JSON Lines of texts to compare with: {"text": …}.',
+        help='JSON Lines of texts to compare with, {"text": …}; or such a name.',
     )
-    @click.option(
-        "--template", default=PLAIN, metavar="TEXT", help="Put each text into it: 'The {concept} in: {text}'."
-    )
-    @click.option("--word", "words", type=WordType(), multiple=True, help="What a name stands for: concept=joy.")
+    @template_options
     @wraps(function)
     def with_given(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's values
         values = {name: kwargs.pop(name) for name in Given.__dataclass_fields__}
@@ -114,11 +108,27 @@ def given_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_given
 
 
-def repeats(items: tuple[Item, ...]) -> list[str]:
-    """Return a note where items occur more than once: they count as often."""
-    found = repeated(items)
-    if not found:
-        return []
-    shown = ", ".join(f"{again} repeats {first}" for again, first in found[:SHOWN_REPEATS])
-    more = f", and {len(found) - SHOWN_REPEATS} more" if len(found) > SHOWN_REPEATS else ""
-    return [f"some {items[0].kind} occur twice, and count twice: {shown}{more}"]
+def template_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--template` and `--word`; the function gets a `template`, and the `words` as pairs."""
+    named = ", ".join(TEMPLATES)
+    put = click.option(
+        "--template",
+        default=PLAIN,
+        metavar="TEXT",
+        help=f"Put each text into it: 'The {{concept}} in: {{text}}'; or a name: {named}.",
+    )
+    words = click.option("--word", "words", type=WordType(), multiple=True, help="What a name stands for: concept=joy.")
+    return put(words(function))
+
+
+def repeats(items: Sequence[Item]) -> list[str]:
+    """Return notes where items occur more than once, and count as often, or a text stands on both sides."""
+    said: list[str] = []
+    if found := repeated(items):
+        shown = ", ".join(f"{again} repeats {first}" for again, first in found[:SHOWN_REPEATS])
+        more = f", and {len(found) - SHOWN_REPEATS} more" if len(found) > SHOWN_REPEATS else ""
+        said.append(f"some {items[0].kind} occur twice, and count twice: {shown}{more}")
+    if both := both_sided(items):
+        more = f", and {len(both) - 1} more" if len(both) > 1 else ""
+        said.append(f"some texts stand on both sides, and say nothing: {both[0]!r}{more}")
+    return said

@@ -39,6 +39,7 @@ COMMANDS = {
         "recompute:recompute", "Compute a version again from its card, and say whether it agrees.", slow=True
     ),
     "methods": Entry("methods:methods", "List the extraction methods and their options.", slow=True),
+    "datasets": Entry("datasets:datasets", "List the contrast pairs that ship with it, or check a file."),
     "gc": Entry("gc:gc", "Free the bytes of deleted versions and unfinished saves."),
     "fsck": Entry("fsck:fsck", "Check that the library is sound; list what is not."),
     "db": Entry("db:db", "Upgrade, check, back up, restore or rebuild the library."),

@@ -10,25 +10,25 @@ from pathlib import Path
 import click
 
 from vectorstore.card import Card
+from vectorstore.data.shipped import read_whatever
 from vectorstore.errors import InvalidInputError
 from vectorstore.evaluate.cross_fit import cross_fit
 from vectorstore.evaluate.projection import READS, TRUE, Reader, check_reader, rule_of
 from vectorstore.evaluate.score import Scale, among, measure, scales_of
 from vectorstore.evaluate.subject import Subject, find_subject
 from vectorstore.items import Item, read_items
-from vectorstore.kinds import read_any
 from vectorstore.place import Place
 from vectorstore.template import worded
 from vectorstore.texts import Text
 
 from .answer import Answer
 from .command import command
-from .given import PLAIN
+from .given import template_options
 from .library import Library, library_options
 from .model import ModelChoice, notes, recorded_model_options
 from .progress import Progress, progress
 from .scored import Measured, Scored, answer
-from .values import WordType, mapping
+from .values import mapping
 
 STDIN = "-"
 
@@ -56,7 +56,7 @@ class _Wanted:
     steer score mood --data held-out.jsonl --folds 5""",
 )
 @click.argument("expression", metavar="REF")
-@click.argument("words", metavar="[TEXT]...", nargs=-1)
+@click.argument("given", metavar="[TEXT]...", nargs=-1)
 @recorded_model_options
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Texts in one forward pass.")
 @click.option(
@@ -68,9 +68,8 @@ class _Wanted:
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Other pairs or labelled texts, as JSON Lines: how well are their sides told apart?",
+    help="Other pairs or labelled texts, as JSON Lines, or a name: how well are their sides told apart?",
 )
 @click.option("--positive-label", default=TRUE, show_default=True, help="The positive side of labelled texts.")
 @click.option(
@@ -88,8 +87,7 @@ class _Wanted:
 @click.option(
     "--raw", is_flag=True, help="Give the projections as they are: do not read the data it was computed from."
 )
-@click.option("--template", default=PLAIN, metavar="TEXT", help="Put each text into it: 'The {concept} in: {text}'.")
-@click.option("--word", "names", type=WordType(), multiple=True, help="What a name stands for: concept=joy.")
+@template_options
 @click.option(
     "--force", is_flag=True, help="Read also with a model of another vocabulary or architecture, but one shape."
 )
@@ -99,12 +97,12 @@ def score(  # noqa: PLR0913 - options
     library: Library,
     choice: ModelChoice,
     expression: str,
-    words: tuple[str, ...],
+    given: tuple[str, ...],
     path: Path | None,
-    data: Path | None,
+    data: str | None,
     positive_label: str,
     template: str,
-    names: tuple[tuple[str, str], ...],
+    words: tuple[tuple[str, str], ...],
     **how: object,
 ) -> Answer:
     """Say how far texts lie along a direction; nothing is steered.
@@ -114,10 +112,10 @@ def score(  # noqa: PLR0913 - options
     threshold, which best separates these data, a text is called positive. Texts come from the command line, from
     --texts, or line by line from stdin where TEXT is -.
     """
-    into = mapping(names, "word")
+    into = mapping(words, "word")
     wanted = _Wanted(
-        worded(_texts(words, path), template, into),
-        worded(read_any(data), template, into) if data else (),
+        worded(_texts(given, path), template, into),
+        worded(read_whatever(data), template, into) if data else (),
         positive_label,
         **how,  # type: ignore[arg-type] # click has checked them
     )

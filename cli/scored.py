@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from vectorstore.canonical import Json
 from vectorstore.evaluate.projection import Rule, TokenProjections
@@ -62,7 +61,7 @@ class Scored:
     read: str | None
 
 
-def answer(scored: Scored, data: Path | None, said: Sequence[str]) -> Answer:
+def answer(scored: Scored, data: str | None, said: Sequence[str]) -> Answer:
     """Return the document, and the tables."""
     told = [*said, *_notes(scored)]
     document = {
@@ -139,8 +138,8 @@ def _texts_table(scored: Scored) -> Table:
     return Table(columns, rows, right=("score",), whole=("at", "side"), title=f"along {scored.subject.label}")
 
 
-def _separation_table(scored: Scored, data: Path | None) -> Table:
-    names = {"own": "its own data (in-sample)", "data": str(data), "folds": "its own data, left out in turns"}
+def _separation_table(scored: Scored, data: str | None) -> Table:
+    names = {"own": "its own data (in-sample)", "data": data or "", "folds": "its own data, left out in turns"}
     rows = [
         (names[measured.of], str(place) if len(scored.scales) > 1 else "", *_figures(found))
         for measured in scored.measured

@@ -171,6 +171,15 @@ def repeated(items: Sequence[Item]) -> tuple[tuple[int, int], ...]:
     )
 
 
+def both_sided(items: Sequence[Item]) -> tuple[str, ...]:
+    """Return the texts that stand for more than one thing after one prompt: on both sides, or with several labels."""
+    roles: dict[tuple[str, str], set[str]] = {}
+    for number, item in enumerate(items, 1):
+        for passage in item.passages(number):
+            roles.setdefault((passage.prompt, passage.text), set()).add(passage.role)
+    return tuple(text for (_, text), found in roles.items() if len(found) > 1)
+
+
 def with_text(item: T, texts: Mapping[str, str]) -> T:
     """Return the item with some of its parts changed."""
     return replace(item, **texts)

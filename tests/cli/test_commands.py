@@ -41,7 +41,7 @@ def everything() -> list[tuple[tuple[str, ...], click.Command]]:
 
 def test_the_commands_are_those_of_the_design():
     names = """init demo compute list show history similar diff import export compose generate score alias preset label
-    describe yank restore delete lineage audit recompute methods gc fsck db"""
+    describe yank restore delete lineage audit recompute methods datasets gc fsck db"""
     assert list(COMMANDS) == names.split()
     assert sorted(path for path, _ in everything() if len(path) > 1) == sorted(SUBCOMMANDS)
 
@@ -64,7 +64,7 @@ def test_every_command_that_does_something_has_json_and_every_one_of_a_library_s
             continue
         options = {name for param in command.params for name in param.opts}
         assert "--json" in options, path
-        assert {"--database", "--blobs"} <= options or path in {("methods",), ("demo",)}, path
+        assert {"--database", "--blobs"} <= options or path in {("methods",), ("demo",), ("datasets",)}, path
 
 
 def test_the_table_says_of_each_command_what_the_command_says():
