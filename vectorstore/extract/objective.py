@@ -22,6 +22,7 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.extract.positions import MEAN_ANSWER
 from vectorstore.extract.prompts import Prompt, check_prompts, encode_items
 from vectorstore.extract.protocols import Request
+from vectorstore.extract.reading import padded
 from vectorstore.hooks.hidden import Transform, on_place
 from vectorstore.items import Item
 from vectorstore.place import Place
@@ -80,12 +81,13 @@ class Objective:
         prompts = [self.prompts[index] for index in indices]
         wanted = [(row, at) for row, prompt in enumerate(prompts) for at in _targets(prompt)]
         columns = sorted({at - 1 for _, at in wanted})
+        kept = {column: index for index, column in enumerate(columns)}
         with ExitStack() as stack:
             for place, shift in zip(self.places, shifts, strict=True):
                 stack.callback(on_place(self.model, place, self._adding(shift, len(prompts))).remove)
             logits = self._logits(prompts, columns)  # (rows, columns, vocabulary)
         rows = torch.tensor([row for row, _ in wanted], device=logits.device)
-        found = torch.tensor([columns.index(at - 1) for _, at in wanted], device=logits.device)
+        found = torch.tensor([kept[at - 1] for _, at in wanted], device=logits.device)
         ids = torch.tensor([prompts[row].ids[at] for row, at in wanted], device=logits.device)
         return Predicted(logits[rows, found].float(), ids, rows)
 
@@ -143,7 +145,7 @@ class Objective:
 
     def _logits(self, prompts: Sequence[Prompt], columns: list[int]) -> Tensor:
         """Return the logits at `columns` `[rows, columns, vocabulary]`; of no others, where the model can do that."""
-        inputs: dict[str, Any] = _padded(prompts, self.model.device)
+        inputs: dict[str, Any] = dict(padded(prompts, self.model.device))
         if "logits_to_keep" in signature(self.model.forward).parameters:
             keep = torch.tensor(columns, device=self.model.device)
             logits: Tensor = self.model(**inputs, use_cache=False, logits_to_keep=keep).logits
@@ -176,11 +178,3 @@ def objective_of(
 def _targets(prompt: Prompt) -> range:
     """Return the positions of the target's tokens; the very first token of a text is never predicted."""
     return range(max(prompt.answer, 1), len(prompt.ids))
-
-
-def _padded(prompts: Sequence[Prompt], device: torch.device) -> dict[str, Any]:
-    lengths = torch.tensor([len(prompt.ids) for prompt in prompts])
-    longest = int(lengths.max())
-    ids = [[*prompt.ids, *[0] * (longest - len(prompt.ids))] for prompt in prompts]  # any id will do: it is masked
-    mask = torch.arange(longest) < lengths[:, None]  # (rows, tokens)
-    return {"input_ids": torch.tensor(ids, device=device), "attention_mask": mask.long().to(device)}

@@ -132,12 +132,13 @@ def _buckets(reading: Reading) -> Iterator[list[int]]:
 def _read_batch(model: PreTrainedModel, reading: Reading, indices: Sequence[int]) -> dict[Place, Array]:
     prompts = [reading.prompts[index] for index in indices]
     places = reading.request.places
-    recorded = record(model, _padded(prompts, model.device), (*places, *map(residual_place, reading.limits)))
+    recorded = record(model, padded(prompts, model.device), (*places, *map(residual_place, reading.limits)))
     reduce = _rows(reading, indices) if reading.position.by_token else _means(reading, indices, recorded)
     return {place: reduce(place, _widened(recorded[place])).cpu().numpy() for place in places}
 
 
-def _padded(prompts: Sequence[Prompt], device: torch.device) -> dict[str, Tensor]:
+def padded(prompts: Sequence[Prompt], device: torch.device) -> dict[str, Tensor]:
+    """Return `input_ids` and `attention_mask` `[prompts, tokens]`, padded on the right."""
     lengths = torch.tensor([len(prompt.ids) for prompt in prompts])
     longest = int(lengths.max())
     ids = [[*prompt.ids, *[0] * (longest - len(prompt.ids))] for prompt in prompts]  # any id will do: it is masked
