@@ -7,6 +7,7 @@ brings one by an entry point in the group `vectorstore.methods`. `docs/writing-m
     registry                        the methods by name
     prompts, positions, reading     texts to token ids; where activations are read; batches of them through the model
     moments                         mean and scatter of rows that are not kept
+    probes                          logistic regressions on many sets of rows at once, one per attention head
     residual, finite                R, the residual norm that strengths are measured by; activations that are numbers
     run                             one pass of the model for all methods that read alike
     compute, other                  (model, data) to a vector and its card; the second model of those that compare
