@@ -168,14 +168,24 @@ def test_a_scored_batch_of_any_architecture_is_what_each_text_is_alone(architect
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "opt", "bloom", "gemma2", "qwen3_moe", "openai-gpt"])
 @pytest.mark.parametrize("tail", [0, 3])
 def test_generate_goes_on_as_three_streams_that_all_get_the_new_tokens(architecture, use_cache, tail):
-    model = tiny_model(architecture)
-    plan = ContrastPlan(GOOD, BAD, (0, 1), 0.8, tail=tail)
+    check_generate(tiny_model(architecture), ContrastPlan(GOOD, BAD, (0, 1), 0.8, tail=tail), use_cache=use_cache)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("architecture", ["gemma2", "gemma3_text", "gpt_oss", "smollm3"])
+def test_one_control_layer_among_kinds_of_attention_that_alternate_is_enough(architecture, layer):
+    """The streams stop after it, so that the cache of other kinds of layers may never be filled."""
+    model = tiny_model(architecture, sliding_window=4) if architecture != "smollm3" else tiny_model(architecture)
+    check_generate(model, ContrastPlan(GOOD, BAD, (layer,), 0.8, tail=2), use_cache=True)
+
+
+def check_generate(model, plan, *, use_cache):
     inputs = batch_of([ids_of(text) for text in PROMPTS])
     with contrast(model, tiny_tokenizer(), plan):
         found = model.generate(**inputs, **GREEDY, **RECORDED, use_cache=use_cache)
     for row, prompt in enumerate(PROMPTS):
         ids = ids_of(prompt)
-        inserted = len(ids) - tail
+        inserted = len(ids) - plan.tail
         for logits in found.logits:
             steered = len(ids) - inserted
             expected = oracle(model, ids, inserted, steered, plan)[-1] if steered else _pass(model, ids, {})[0][-1]

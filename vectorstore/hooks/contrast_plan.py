@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
@@ -23,7 +24,7 @@ class ContrastPlan:
     Attributes:
         positive: what the input is told once, " Give a truthful answer.", with its leading space.
         negative: what it is told the other time, " Give an untruthful answer.".
-        layers: the layers after which the difference is added.
+        layers: the layers after which the difference is added; kept in order, as a tuple.
         coefficient: what it is multiplied by: the authors use 0.25, and 0.1 and more.
         tail: so many tokens at the end of the prompt come after the instruction, and are steered as what follows the
             prompt is: those of "[/INST]". With 0 the first new token is chosen from one that is not steered.
@@ -32,7 +33,7 @@ class ContrastPlan:
 
     positive: str
     negative: str
-    layers: tuple[int, ...]
+    layers: Sequence[int]
     coefficient: float = 0.25
     tail: int = 0
     at: At = "end"

@@ -83,6 +83,7 @@ def _plain(step: Step) -> tuple[Array, Array]:
 
 
 def _whole(step: Step) -> tuple[Array, Array]:
+    # the target is what a direction is multiplied by to see whether the model's dtype holds it
     return step.direction, np.ones((*step.direction.shape[:-1], 1))
 
 

@@ -129,7 +129,7 @@ class Streams:
                 "run the prompt in one pass (no prefill_chunk_size)",
             )
         for row, prompt in enumerate(real[:, :prompt_end]):
-            if (count := int(prompt.sum()) - leading) < tail:
+            if (count := max(int(prompt.sum()) - leading, 0)) < tail:
                 raise InvalidInputError(
                     f"prompt {row} has {count} tokens, and the plan's tail {tail}",
                     "use a longer prompt, or a plan with a shorter tail",
