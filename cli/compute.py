@@ -29,7 +29,7 @@ from vectorstore.store.version import Saved
 from .about import About, about_options
 from .answer import Answer, Part
 from .command import command
-from .given import Given, given_options, repeats
+from .given import Given, given_options, remarks
 from .library import Library, library_options
 from .model import ModelChoice, model_options, notes
 from .progress import progress
@@ -142,7 +142,7 @@ def compute(  # noqa: PLR0913 - options
             progress=bar.advance,
         )
         saved = store.save(name, vector, card, **vars(about))
-    return _answer(saved, card, [*repeats(data), *_long(card), *_apart(card), *_incoherent(card)])
+    return _answer(saved, card, [*remarks(data), *_long(card), *_apart(card), *_incoherent(card)])
 
 
 def _params(method: AnyMethod, options: Mapping[str, str | None]) -> dict[str, object]:

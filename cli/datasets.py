@@ -11,7 +11,7 @@ from vectorstore.items import Item, both_sided, repeated
 
 from .answer import Answer, Table
 from .command import command
-from .given import repeats
+from .given import remarks
 
 
 @command(
@@ -52,7 +52,7 @@ def _all() -> Answer:
 
 def _one(source: str) -> Answer:
     items = read_whatever(source)
-    told = repeats(items)
+    told = remarks(items)
     document = {
         "source": source,
         "kind": items[0].kind,

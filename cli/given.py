@@ -14,7 +14,7 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.items import Item, both_sided, repeated
 from vectorstore.kinds import KINDS
 from vectorstore.pairs import ContrastPair
-from vectorstore.template import PLAIN, TEMPLATES, worded
+from vectorstore.template import PLAIN, TEMPLATES, unfilled, worded
 from vectorstore.texts import Target, Text
 
 from .values import WordType, mapping
@@ -121,8 +121,8 @@ def template_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return put(words(function))
 
 
-def repeats(items: Sequence[Item]) -> list[str]:
-    """Return notes where items occur more than once, and count as often, or a text stands on both sides."""
+def remarks(items: Sequence[Item]) -> list[str]:
+    """Return notes where items occur more than once, a text stands on both sides, or a name in it is not filled."""
     said: list[str] = []
     if found := repeated(items):
         shown = ", ".join(f"{again} repeats {first}" for again, first in found[:SHOWN_REPEATS])
@@ -131,4 +131,6 @@ def repeats(items: Sequence[Item]) -> list[str]:
     if both := both_sided(items):
         more = f", and {len(both) - 1} more" if len(both) > 1 else ""
         said.append(f"some texts stand on both sides, and say nothing: {both[0]!r}{more}")
+    if names := unfilled(items):
+        said.append(f"{{{names[0]}}} stands in a text as it is: no --word says what it stands for")
     return said

@@ -167,6 +167,13 @@ def _measured(
         yield Measured("data", measure(reader, wanted.data, scales, wanted.label), among(wanted.data, card))
     if wanted.folds:
         bar.say(f"Computing it {wanted.folds} times, each without a part of its data")
-        settings = {"folds": wanted.folds, "batch_size": wanted.batch_size}
-        found = cross_fit(reader.model, reader.tokenizer, card, progress=bar.advance, **settings)
+        found = cross_fit(
+            reader.model,
+            reader.tokenizer,
+            card,
+            folds=wanted.folds,
+            read=wanted.read,
+            batch_size=wanted.batch_size,
+            progress=bar.advance,
+        )
         yield Measured("folds", {place: found[place] for place in reader.vector.places if place in found})

@@ -41,6 +41,12 @@ def worded(items: Sequence[T], template: str = PLAIN, words: Mapping[str, str] |
     return tuple(_worded(item, template, given) for item in items)
 
 
+def unfilled(items: Sequence[Item]) -> tuple[str, ...]:
+    """Return the names in braces that are left in the texts of `items`, each once."""
+    texts = (text for item in items for passage in item.passages(1) for text in (passage.prompt, passage.text))
+    return tuple(dict.fromkeys(name for text in texts for name in _PLACE.findall(text)))
+
+
 def _check(template: str, words: Mapping[str, str]) -> None:
     names = _PLACE.findall(template)
     if "text" not in names:

@@ -81,3 +81,14 @@ def test_a_template_may_be_named(steer: Steer, tiny: str, tmp_path: Path):
     said = steer.fails(2, "compute", "mood", *words, "--template", "concept")
     assert "the template has {concept}, and no word is given for it" in said
     assert "or a name: concept, answer, scenario, persona" in steer.fails(2, "compute", "x", *words, "--template", "no")
+
+
+def test_a_name_that_no_word_fills_is_told_of(steer: Steer, tiny: str, tmp_path: Path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"positive": "much {concept}", "negative": "no {concept}"}')
+    words = ("--model", tiny, "--layer", "1", "--method", "mean_difference", "--pairs", str(path))
+    assert steer("compute", "mood", *words).err == (
+        "note: {concept} stands in a text as it is: no --word says what it stands for\n"
+    )
+    made = steer.ok("compute", "mood", *words, "--word", "concept=joy")
+    assert made["card"]["data"]["items"] == [{"positive": "much joy", "negative": "no joy"}]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from cli.answer import Shaded
+from cli.draw import _shade
 from tests.cli.steering import Steer
 from tests.cli.test_terminal import ESCAPES
 from vectorstore.evaluate.score import score_texts
@@ -104,6 +108,23 @@ def test_every_token_may_have_a_score(mood: Steer, tiny: str):
     lines = done.out[done.out.index("text 1, token by token") :].splitlines()
     assert [line.split("  ")[-1] for line in lines[1:]] == [repr(letter) for letter in "so bad"]
     assert not ESCAPES.search(done.out)
+
+
+def test_tokens_are_coloured_by_their_score_on_a_terminal():
+    printed = io.StringIO()
+    console = Console(file=printed, force_terminal=True, color_system="truecolor", width=80)
+    _shade(console, Shaded((("so", 2.0), (" bad", -4.0), (" x", 0.1), ("\x1b", 0.0)), "text 1"))
+    assert ESCAPES.sub("", printed.getvalue()) == "text 1\nso bad x\\x1b\n"
+    assert "48;2;0;80;0mso" in printed.getvalue()
+    assert "48;2;160;0;0m bad" in printed.getvalue()
+    assert printed.getvalue().count("48;2;") == 2
+
+
+def test_the_folds_are_read_where_the_texts_are(mood: Steer, tiny: str):
+    words = ("score", "mood", "--folds", "3", "--model", tiny)
+    plain = mood.ok(*words)["separation"]["folds"][AT]
+    last = mood.ok(*words, "--read", "last_content")["separation"]["folds"][AT]
+    assert plain["positive_mean"] != last["positive_mean"]
 
 
 def test_raw_scores_are_projections_without_a_threshold(mood: Steer, tiny: str):

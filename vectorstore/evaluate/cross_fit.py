@@ -29,6 +29,7 @@ def cross_fit(  # noqa: PLR0913 - what to repeat, with what, and settings by key
     *,
     folds: int = 5,
     seed: int = 0,
+    read: str | None = None,
     batch_size: int = 8,
     progress: Progress | None = None,
 ) -> dict[Place, Separation]:
@@ -43,6 +44,7 @@ def cross_fit(  # noqa: PLR0913 - what to repeat, with what, and settings by key
         card: of the vector: method, settings and data.
         folds: how many parts.
         seed: of the deal.
+        read: where to read the texts that are scored, if not where the card says.
         batch_size: texts in one forward pass.
         progress: called with the number of parts that are done, and of all.
 
@@ -57,7 +59,8 @@ def cross_fit(  # noqa: PLR0913 - what to repeat, with what, and settings by key
     scores: dict[Place, list[tuple[Array, Array]]] = {}
     for number, part in enumerate(parts, 1):
         rest = [items[index] for other in parts if other is not part for index in other]
-        for place, sides in _scored(model, tokenizer, card, rest, [items[index] for index in part], batch_size).items():
+        left_out = [items[index] for index in part]
+        for place, sides in _scored(model, tokenizer, card, rest, left_out, read, batch_size).items():
             scores.setdefault(place, []).append(sides)
         if progress:
             progress(number, folds)
@@ -95,6 +98,7 @@ def _scored(  # noqa: PLR0913, PLR0917 - private
     card: Card,
     rest: Sequence[Item],
     part: Sequence[Item],
+    read: str | None,
     batch_size: int,
 ) -> dict[Place, tuple[Array, Array]]:
     """Return both sides' scores of `part`, by the directions of `rest`."""
@@ -109,7 +113,7 @@ def _scored(  # noqa: PLR0913, PLR0917 - private
         params={name: value for name, value in card.method.params.items() if name != OTHER},
         seed=card.method.seed,
     )
-    reader = Reader(model, tokenizer, vector, rule_of(told), batch_size)
+    reader = Reader(model, tokenizer, vector, rule_of(told, read), batch_size)
     scales = scales_of(reader, told)
     projected = reader.project(part, str(card.method.params.get(POSITIVE_LABEL.name, TRUE)))
     positive = projected.positive
