@@ -18,6 +18,7 @@ from .library import Library, library_options
 
 SHOWN_ITEMS = 5
 SHOWN_TEXT = 200
+SHOWN_PLACES = 3
 
 
 @command("show", example="steer show weddings@2")
@@ -110,8 +111,18 @@ def _computed(card: Card) -> list[tuple[str, str]]:
         ("data", f"{_count_text(card)}, {card.data.digest[:19]}"),
         ("read at", card.read.positions),
         ("applies", f"{card.apply.operator} to {card.apply.tokens} tokens"),
+        ("measured", _measured(card)),
         ("made with", ", ".join(f"{name} {number}" for name, number in card.versions.items())),
     ]
+
+
+def _measured(card: Card) -> str:
+    """Return what the method measured at the first places, such as the threshold of a condition."""
+    told = [
+        f"{place}: {', '.join(f'{name} {value:.4g}' for name, value in sorted(figures.items()))}"
+        for place, figures in card.figures.items()
+    ]
+    return f"{'; '.join(told[:SHOWN_PLACES])}{'; …' if told[SHOWN_PLACES:] else ''}"
 
 
 def _bare(version: Version) -> str:

@@ -30,9 +30,10 @@ class Step:
     - `ablate`: h - (h·u) u.
     - `clamp`: h - (h·u) u + value · u.
     - `affine`: h - (h·u) u + (reference·u) u + value · v; without a reference its term is left out.
-    - `gate`: carry out `inner` for the rows of the batch whose mean of h·u over the prompt's `tokens` at `place` is
-      larger than the threshold, in the passes from there on; the other rows stay as they are. Gates of one plan that
-      share their direction, the same array, are one gate that opens several steps: it is read before the first.
+    - `gate`: carry out `inner` for the rows of the batch whose mean of h·u over the prompt's `tokens` at `place`, less
+      the BOS that a term was computed with, is larger than the threshold, in the passes from there on; the other rows
+      stay as they are. Gates of one plan that share their direction, the same array, are one gate that opens several
+      steps: it is read before the first.
 
     Attributes:
         operator: one of these.

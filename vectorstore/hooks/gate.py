@@ -38,7 +38,11 @@ class Reading:
 
 
 class Gate:
-    """The condition of a gate: is the mean of h·u over the prompt's tokens larger than the threshold?"""
+    """The condition of a gate: is the mean of h·u over the prompt's tokens larger than the threshold?
+
+    BOS, whose activation says nothing of the prompt and is often huge, is left out where the direction was computed on
+    texts that begin with it.
+    """
 
     def __init__(self, step: Step) -> None:
         """Take the gate's own part of the step.
@@ -54,6 +58,8 @@ class Gate:
         self._place = step.place
         self._tokens = READ[step.tokens]
         self._threshold = step.params["threshold"]
+        cards = [ingredient.card for term in step.terms for ingredient in term.ingredients]
+        self._without_bos = self._tokens != "last" and any(card.model.bos_token_id is not None for card in cards)
         self._unit = torch.from_numpy(units(step.direction)[0].astype(np.float32))
 
     def apply(self, hidden: Tensor, span: Span | DecodeSpan) -> None:
@@ -61,7 +67,8 @@ class Gate:
         reading: Reading | None = span.memory.get(self)
         if isinstance(span, DecodeSpan) or (reading and reading.finished) or span.after_prompt:
             return
-        mask = span.mask(self._tokens).to(hidden.device)  # [batch, tokens]
+        mask = span.mask(self._tokens)  # [batch, tokens]
+        mask = (mask & ~span.first if self._without_bos else mask).to(hidden.device)
         shaped = hidden.detach().reshape(*mask.shape, -1)
         parts = self._parts(shaped)
         total, count = torch.where(mask, parts, 0).sum(dim=1), mask.sum(dim=1)

@@ -61,6 +61,11 @@ class Span:
         """`[batch, 1]`, True where the prompt ends in this pass, or before it."""
         return (self.prompt_end <= self.start + self.length).expand(self.batch, 1)
 
+    @property
+    def first(self) -> Tensor:
+        """`[batch, tokens]`, True for the first real token of each text: BOS, where there is one."""
+        return self._columns == self._first_real
+
     @cached_property
     def after_prompt(self) -> bool:
         """Whether every prompt ends before this pass."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from vectorstore.extract.methods.ablation import ABLATION
+from vectorstore.extract.methods.ace import ACE
 from vectorstore.extract.methods.actadd import ACTADD
 from vectorstore.extract.methods.bitfit import BITFIT
 from vectorstore.extract.methods.caa import CAA
+from vectorstore.extract.methods.cast import CAST
 from vectorstore.extract.methods.cluster_mean import CLUSTER_MEAN
 from vectorstore.extract.methods.gradient_target import GRADIENT_TARGET
 from vectorstore.extract.methods.in_context import IN_CONTEXT
@@ -32,6 +35,9 @@ BUILT_IN: dict[str, AnyMethod] = {
         PCA_CENTER,
         PCA_DIFF,
         LOGISTIC,
+        ABLATION,
+        ACE,
+        CAST,
         ITI,
         MODEL_DELTA,
         IN_CONTEXT,
