@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tests.extract.tiny_tokenizer import IDS, tiny_tokenizer
 from tests.tiny_models import tiny_model
 from vectorstore.errors import InvalidInputError
+from vectorstore.evaluate.control import random_like
+from vectorstore.evaluate.propensity import next_token_mass
 from vectorstore.extract import compute
+from vectorstore.hooks import steer
 from vectorstore.place import Place
+from vectorstore.plan import Plan, Step
 from vectorstore.texts import Target
 
 
@@ -44,3 +49,21 @@ def test_a_chat_is_an_error():
 def test_a_word_without_tokens_is_an_error():
     with pytest.raises(InvalidInputError, match="target 1 has no tokens"):
         compute(tiny_model(), tiny_tokenizer(spaces=False), [Target("  ")], layer=0, method="token_embedding")
+
+
+@pytest.mark.weights
+def test_late_in_the_demo_model_it_makes_the_word_likelier(demo: tuple[PreTrainedModel, PreTrainedTokenizerBase]):
+    model, tokenizer = demo
+    place = Place("resid_pre", 24)
+    vector, card = compute(model, tokenizer, [Target(" wedding")], layer=24, method="token_embedding")
+    length = 0.15 * card.residual_norms[place] / card.norms[place]
+    plan = Plan((Step("add", place, "all", (length * vector.directions[place]).astype(np.float32)),))
+
+    def mass(plan: Plan | None = None) -> np.ndarray:
+        prompts = ["I went up to my friend and said", "The best part of the year was the", "She looked at the"]
+        with steer(model, plan or Plan(())):
+            return np.log(next_token_mass(model, tokenizer, prompts, [" wedding"])[0])
+
+    plain = mass()
+    assert (mass(plan) - plain > 2).all()
+    assert all((mass(random_like(plan, seed)) - plain < 1).all() for seed in range(3))
