@@ -78,7 +78,8 @@ def answer(scored: Scored, data: str | None, said: Sequence[str]) -> Answer:
         "notes": told,
     }
     tables = [table for table in (_texts_table(scored), _separation_table(scored, data)) if table.rows]
-    return Answer(document, [*tables, *_shaded(scored)], told)
+    head = [f"along {scored.subject.label}"] if scored.texts else []
+    return Answer(document, [*head, *tables, *_shaded(scored)], told)
 
 
 def _notes(scored: Scored) -> list[str]:
@@ -135,7 +136,7 @@ def _texts_table(scored: Scored) -> Table:
         for place in scored.values
     ]
     columns = ("text", "at", "score", "side")
-    return Table(columns, rows, right=("score",), whole=("at", "side"), title=f"along {scored.subject.label}")
+    return Table(columns, rows, right=("score",), whole=("at", "side"))
 
 
 def _separation_table(scored: Scored, data: str | None) -> Table:
