@@ -15,6 +15,7 @@ from vectorstore.card import Card
 from vectorstore.errors import InvalidInputError
 from vectorstore.extract.axis import APART, COSINE_TO_MEAN
 from vectorstore.extract.finish import DTYPES
+from vectorstore.extract.methods.actadd import ACTADD
 from vectorstore.extract.methods.model_delta import COHERENCE, INCOHERENT
 from vectorstore.extract.other import check_other
 from vectorstore.extract.params import Param
@@ -142,7 +143,7 @@ def compute(  # noqa: PLR0913 - options
             progress=bar.advance,
         )
         saved = store.save(name, vector, card, **vars(about))
-    return _answer(saved, card, [*remarks(data), *_long(card), *_apart(card), *_incoherent(card)])
+    return _answer(saved, card, [*remarks(data), *_summed(card), *_long(card), *_apart(card), *_incoherent(card)])
 
 
 def _params(method: AnyMethod, options: Mapping[str, str | None]) -> dict[str, object]:
@@ -177,6 +178,13 @@ def _answer(saved: Saved, card: Card, said_besides: Sequence[str]) -> Answer:
     said = "Saved" if saved.created else "Nothing new: this is exactly"
     parts: list[Part] = [f"{said} {version.reference} ({version.digest[:19]})", directions_table(version)]
     return Answer(document, parts, said_besides)
+
+
+def _summed(card: Card) -> list[str]:
+    """Return what the user should know of many pairs that are added up: the method is the default one."""
+    if card.method.name != ACTADD.name or card.data.count == 1:
+        return []
+    return [f"actadd adds up what its {card.data.count} pairs give; for what they have in common use mean_difference"]
 
 
 def _apart(card: Card) -> list[str]:

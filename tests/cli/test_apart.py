@@ -1,4 +1,4 @@
-"""`steer compute` says when a direction is hardly what its pairs have in common."""
+"""`steer compute` says when a direction is hardly, or many times, what its pairs have in common."""
 
 from __future__ import annotations
 
@@ -29,3 +29,10 @@ def test_a_direction_along_the_mean_difference_is_not(steer: Steer, tiny: str, e
     done = steer("compute", "ends", "--model", tiny, "--layer", "1", "--data", ends, "--method", "pca_center")
     assert done.code == 0
     assert "in common" not in done.err
+
+
+def test_pairs_that_actadd_adds_up_are_noted_and_one_pair_is_not(steer: Steer, tiny: str, ends: str):
+    words = ("compute", "ends", "--model", tiny, "--layer", "1")
+    done = steer(*words, "--data", ends)
+    assert "actadd adds up what its 4 pairs give; for what they have in common use mean_difference" in done.err
+    assert "adds up" not in steer(*words, "--positive", "a", "--negative", "b").err

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tests.extract import oracle
 from tests.extract.tiny_tokenizer import BOS, IDS, SPACE, ids_of, tiny_tokenizer
+from tests.hooks.test_prompt_middle_back import Published
 from tests.tiny_models import ARCHITECTURES, LAYER_COUNT, tiny_model
 from vectorstore.card import Apply
 from vectorstore.errors import InvalidInputError
@@ -19,6 +21,7 @@ from vectorstore.pairs import ContrastPair
 from vectorstore.place import Place
 from vectorstore.plan import Plan, Step, plan_of
 from vectorstore.tokens import Tokens
+from vectorstore.vector import SteeringVector
 
 PAIR = ContrastPair(" weddings", " shop")
 
@@ -186,3 +189,31 @@ def test_without_bos_the_card_says_so_and_the_first_token_counts():
     np.testing.assert_array_equal(vector.directions[Place("resid_pre", 1)], expected)
     assert card.model.bos_token_id is None
     assert vector.directions[Place("resid_pre", 1)][0].any()
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("placement", ["middle", "back"])
+def test_on_real_weights_it_is_what_the_authors_hooks_do_and_names_its_topic(
+    demo: tuple[PreTrainedModel, PreTrainedTokenizerBase], placement: str
+):
+    model, tokenizer = demo
+    place, pair = Place("resid_pre", 18), ContrastPair(" weddings", "")
+    vector, card = compute(model, tokenizer, [pair], layer=18, params={"placement": placement})
+    rows = vector.directions[place]
+    ids = tokenizer("I went up to my friend and said", return_tensors="pt")["input_ids"]
+    words = [tokenizer(word, add_special_tokens=False)["input_ids"][-1] for word in (" wedding", " bride", " weddings")]
+
+    def topic(added: np.ndarray) -> float:
+        shifted = SteeringVector({place: added.astype(np.float32)})
+        with torch.no_grad(), steer(model, plan_of(shifted, tokens=card.apply.tokens), force=True):
+            return float(model(ids).logits[0, -1].log_softmax(dim=-1)[words].logsumexp(dim=0))
+
+    location = {"middle": "mid", "back": "back"}[placement]
+    with Published(model, 18, location, torch.from_numpy(np.array(rows))), torch.no_grad():
+        expected = model(ids).logits[0]
+    with torch.no_grad(), steer(model, plan_of(vector, card)):
+        torch.testing.assert_close(model(ids).logits[0], expected, rtol=0, atol=1e-4)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    noise = np.random.default_rng(0).normal(size=(5, *rows.shape))
+    random = [topic(each / np.linalg.norm(each, axis=1, keepdims=True) * norms) for each in noise]
+    assert topic(rows) > max(random) + 1
