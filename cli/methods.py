@@ -40,12 +40,13 @@ def methods() -> Answer:
 
 def _facts(method: AnyMethod) -> Part:
     number = "any number of" if method.max_items is None else f"at most {method.max_items} of"
+    noun = KINDS[method.data].noun
     needs = [*(["gradients"] if method.gradients else []), *(["a second model (--other)"] if method.compares else [])]
     return Facts(
         [
             ("", method.summary),
             ("source", method.source),
-            ("takes", f"{number} {method.data}: {KINDS[method.data].schema()}"),
+            ("takes", f"{number} {noun}s: {KINDS[method.data].schema()}"),
             ("kind", f"a function of {_PROTOCOLS[method.protocol]}"),
             ("needs", ", ".join(needs)),
             ("sites", "" if method.sites == SITES else ", ".join(method.sites)),

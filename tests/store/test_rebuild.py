@@ -131,7 +131,7 @@ def test_what_is_collected_while_it_is_rebuilt_is_no_version(store: Store, monke
     vector = make_vector(3)
     store.save("love", vector, make_card(vector))
     with store.database.write() as session:  # as a save leaves them that was killed days ago
-        for table in ("version_search", "version_blobs", "version_sites", "versions"):
+        for table in ("version_search", "summaries", "version_blobs", "version_sites", "versions"):
             session.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - our own tables
         session.execute(update(BlobRow).values(state="pending", leased_until=datetime.now(UTC) - timedelta(days=3)))
     original = rebuilding.stored_draft
