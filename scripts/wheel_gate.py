@@ -1,4 +1,4 @@
-"""Use an installed wheel as a user would: help, init, compute on a tiny model, compose. Run by scripts/wheel."""
+"""Use an installed wheel as a user would: help, init, compute on a tiny model, score, compose. Run by scripts/wheel."""
 
 import importlib.util
 import json
@@ -40,5 +40,7 @@ if "compute" not in steer("--help"):
 steer("init")
 make_model("tiny")
 steer("compute", "love", "--model", "tiny", "--layer", "1", "--positive", "love", "--negative", "hate")
+steer("compute", "mood", *("--model", "tiny", "--layer", "1"), "--method", "mean_difference", "--pairs", "sentiment")
+steer("score", "mood", "love", "hate")
 plan = json.loads(steer("compose", "2*love", "--json"))
 print("wheel gate passed:", json.dumps(plan)[:120])  # noqa: T201
