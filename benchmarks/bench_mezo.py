@@ -13,6 +13,7 @@ import argparse
 import multiprocessing
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -109,8 +110,8 @@ ARMS: dict[str, Callable[[Objective, list[int], torch.Tensor], None]] = {
 
 def in_a_process(arm: str, model: str, place: Place, lines: int) -> tuple[int, float, float]:
     """Return what `measure` returns in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, (arm, model, place, lines))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
+        return processes.submit(measure, arm, model, place, lines).result()
 
 
 def measure(arm: str, reference: str, place: Place, lines: int) -> tuple[int, float, float]:
