@@ -152,6 +152,7 @@ def add_label(url: str, key: str) -> None:
     """Label the vector as a program does that may write here."""
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as other, other:
         other.execute("INSERT INTO labels (version_id, key, value) VALUES (1, ?, 'x')", (key,))
+        other.execute("UPDATE summaries SET summary = json_set(summary, '$.labels.' || ?, 'x')", (key,))
 
 
 def test_a_read_only_library_shows_what_others_write(read_only: str):
