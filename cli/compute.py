@@ -143,7 +143,8 @@ def compute(  # noqa: PLR0913 - options
             progress=bar.advance,
         )
         saved = store.save(name, vector, card, **vars(about))
-    return _answer(saved, card, [*remarks(data), *_summed(card), *_long(card), *_apart(card), *_incoherent(card)])
+    said = (note for notes in (_summed, _long, _apart, _incoherent, _useless) for note in notes(card))
+    return _answer(saved, card, [*remarks(data), *said])
 
 
 def _params(method: AnyMethod, options: Mapping[str, str | None]) -> dict[str, object]:
@@ -203,6 +204,18 @@ def _incoherent(card: Card) -> list[str]:
         return []
     problem = f"the difference at {place} has a coherence of {coherence:.2f}"
     return [f"{problem}: it depends on the text, and the vector is little of it; try other layers"]
+
+
+def _useless(card: Card) -> list[str]:
+    """Return what the user should know of a trained direction that did the targets held out no good."""
+    for figures in card.figures.values():
+        before, after = figures.get("held_out_before"), figures.get("held_out")
+        if before is not None and after is not None and after >= before:
+            problem = (
+                f"the targets held out have a cross-entropy of {after:.3g} with the vector, and {before:.3g} without"
+            )
+            return [f"{problem}: it did not learn what they have in common; give more targets, or another --lr"]
+    return []
 
 
 def _lowest(card: Card, figure: str) -> tuple[Place | None, float]:

@@ -217,6 +217,17 @@ def test_rows_go_through_the_projection_as_each_of_them_does():
     np.testing.assert_allclose(project_heads(model, 1, rows[0]), weight @ rows[0], rtol=0, atol=1e-5)
 
 
+def test_a_large_bias_in_half_precision_takes_nothing_away():
+    model = tiny_model("gpt2")
+    projection = decoder_layers(model)[1].attn.c_proj
+    torch.nn.init.constant_(projection.bias, 100)
+    rows = 0.01 * np.random.default_rng(0).standard_normal((3, 32)).astype(np.float32)
+    model = model.to(torch.bfloat16)
+    weight = projection.weight.detach().float().numpy()
+    np.testing.assert_allclose(project_heads(model, 1, rows), rows @ weight, rtol=0, atol=1e-4)
+    assert projection.weight.dtype == torch.bfloat16
+
+
 def test_the_answers_to_one_question_stay_together_and_a_fifth_is_held_out():
     groups = np.repeat(np.arange(25), 4)
     labels = np.tile([True, False, False, True], 25)
@@ -266,6 +277,7 @@ def test_layers_without_a_chosen_head_are_left_out_and_recomputing_agrees_all_th
     assert len(vector.places) == 1
     (direction,) = vector.directions.values()
     assert (direction.reshape(4, -1) != 0).any(axis=1).sum() == 1
+    assert card.method.params["layers_asked"] == [*LAYERS]  # among which it chooses again
     repeated = repeat(vector, card, tiny_model(), tiny_tokenizer())
     assert all(agreement.identical for agreement in repeated.places.values())
 

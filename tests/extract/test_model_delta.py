@@ -18,6 +18,7 @@ from vectorstore.card import Card
 from vectorstore.errors import InvalidInputError
 from vectorstore.evaluate.control import random_like
 from vectorstore.extract import compute
+from vectorstore.extract.methods import model_delta
 from vectorstore.hooks import steer
 from vectorstore.models.quiet import quiet
 from vectorstore.models.tokenizer import encode
@@ -218,3 +219,11 @@ def test_on_real_weights_it_does_part_of_what_the_training_did(demo: tuple[PreTr
     assert steered < plain - 0.2 * (plain - trained)
     assert steered < min(random)
     assert card.figures[place]["coherence"] > 0.5
+
+
+def test_a_place_where_the_first_model_gives_nothing_has_no_relative_norm():
+    shift = model_delta._Shift()
+    shift.add(np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32))
+    found = shift.direction()
+    assert found.direction.tolist() == [1, 1, 1]
+    assert found.figures == {"coherence": pytest.approx(1)}

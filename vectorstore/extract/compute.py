@@ -33,6 +33,8 @@ from vectorstore.place import SITES, Place
 from vectorstore.vector import SteeringVector
 
 Computed = tuple[SteeringVector, Card]
+ASKED = "layers_asked"
+"""The param under which a card says among which layers a method chose."""
 SEEDS = 2**63
 """As many as the card can hold."""
 
@@ -155,9 +157,12 @@ def _computed(common: _Common, job: Job, result: Result, dtype: str) -> Computed
     directions, positions = result
     found = {place: each if isinstance(each, Direction) else Direction(each) for place, each in directions.items()}
     vector = vector_of(found, job, dtype)
+    use = job.request.use
+    if set(vector.places) != set(job.request.places):
+        use = replace(use, params={**use.params, ASKED: [place.layer for place in job.request.places]})
     card = Card(
         model=common.identity,
-        method=job.request.use,
+        method=use,
         data=Data.of(job.method.data, common.items),
         read=positions,
         apply=job.method.apply_for(job.request.use),

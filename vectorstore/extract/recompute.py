@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from vectorstore.canonical import Json
 from vectorstore.card import Card
 from vectorstore.errors import ConflictError, NotFoundError
-from vectorstore.extract.compute import compute
+from vectorstore.extract.compute import ASKED, compute
 from vectorstore.extract.other import OTHER, require_other
 from vectorstore.extract.protocols import Progress
 from vectorstore.extract.registry import get_method, method_names
@@ -135,12 +135,12 @@ def repeat(  # noqa: PLR0913 - as above
         model,
         tokenizer,
         items_from_json(card.data.kind, card.data.items or ()),
-        layer=card.layers,
+        layer=card.method.params.get(ASKED, card.layers),
         method=card.method.name,
         site=card.sites[0],
         batch_size=batch_size,
         dtype=dtype,
-        params={name: value for name, value in card.method.params.items() if name != OTHER},
+        params={name: value for name, value in card.method.params.items() if name not in (OTHER, ASKED)},
         seed=card.method.seed,
         other=other,
         progress=progress,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from transformers import PreTrainedModel
@@ -22,8 +24,9 @@ def project_heads(model: PreTrainedModel, layer: int, direction: Array) -> Array
         InvalidInputError: when the model has no such layer or no such site.
     """
     projection, _ = site_module(model, Place("head_out", layer))
+    exact = copy.deepcopy(projection).float()  # in the model's own dtype the bias would leave little of the difference
     rows = torch.from_numpy(np.atleast_2d(direction).astype(np.float32))
-    rows = torch.cat([rows, torch.zeros_like(rows[:1])]).to(model.device, model.dtype)
-    projected = projection(rows).float()  # the last row is the bias
+    rows = torch.cat([rows, torch.zeros_like(rows[:1])]).to(model.device)
+    projected = exact(rows)  # the last row is the bias
     added: Array = (projected[:-1] - projected[-1:]).cpu().numpy()
     return added.reshape(*direction.shape[:-1], -1)

@@ -24,7 +24,8 @@ from vectorstore.extract.params import Param
 from vectorstore.extract.positions import AT_INDEX, LAST_CONTENT
 from vectorstore.extract.prompts import Prompt, check_prompts, encode_items
 from vectorstore.extract.protocols import Direction, ModelMethod, Request
-from vectorstore.extract.reading import batches, prepare
+from vectorstore.extract.reading import batches, padded, prepare
+from vectorstore.extract.training import check_range
 from vectorstore.hooks.steer import steer
 from vectorstore.items import Item
 from vectorstore.models.layers import decoder_layers
@@ -83,6 +84,7 @@ def run(
         InvalidInputError: for settings that do not suit, or when no candidate passes.
     """
     ids = _score_ids(tokenizer, request.use.params)
+    check_range(MAX_KL, request.use.params[MAX_KL.name])
     if not ids:
         return {each.place: Direction(each.direction) for each in _candidates(model, tokenizer, data, request)}
     train, rest = _split(data, request)
@@ -154,13 +156,9 @@ class _Judge:
         rows = []
         with steer(self._model, plan):
             for start in range(0, len(prompts), self._size):
-                part = [prompt.ids for prompt in prompts[start : start + self._size]]
-                ends = torch.tensor([len(ids) for ids in part])
-                padded = [[*ids, *[0] * (int(ends.max()) - len(ids))] for ids in part]  # any id will do: it is masked
-                inputs = torch.tensor(padded, device=self._model.device)
-                mask = (torch.arange(inputs.shape[1]) < ends[:, None]).long().to(inputs.device)
-                logits = self._model(input_ids=inputs, attention_mask=mask, use_cache=False).logits
-                rows.append(logits[range(len(part)), ends - 1].double().cpu())
+                part = prompts[start : start + self._size]
+                logits = self._model(**padded(part, self._model.device), use_cache=False).logits
+                rows.append(logits[range(len(part)), [len(prompt.ids) - 1 for prompt in part]].double().cpu())
         return torch.cat(rows)
 
 

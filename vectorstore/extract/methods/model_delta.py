@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -46,7 +46,9 @@ class _Shift:
         """Return the mean difference `[d]`, with what it is of the differences and of the activations."""
         mean, count = self.differences.mean, self.differences.count
         norm = float(np.linalg.norm(mean))
-        figures = {COHERENCE: norm**2 * count / self.squares, RELATIVE_NORM: norm * count / self.lengths}
+        figures = {COHERENCE: norm**2 * count / self.squares}
+        if self.lengths:  # a model that was not trained yet may give nothing but zeros here
+            figures[RELATIVE_NORM] = norm * count / self.lengths
         return Direction(mean, figures=figures)
 
 
@@ -56,7 +58,8 @@ def run(
     """Return the mean differences, but for places where both models are the same: those before the first change."""
     other = cast("PreTrainedModel", request.other)  # `compute` lets no comparing method go without
     position = MODEL_DELTA.read_position(request.use)
-    readings = [(each, prepare(each, tokenizer, data, position, request)) for each in (model, other)]
+    asked = ((model, replace(request, progress=None)), (other, request))  # progress is told once
+    readings = [(each, prepare(each, tokenizer, data, position, said)) for each, said in asked]
     shifts = {place: _Shift() for place in request.places}
     for before, after in zip(*(batches(*reading) for reading in readings), strict=True):
         for place, shift in shifts.items():
