@@ -23,7 +23,8 @@ from .library import Library, library_options
 def audit(library: Library, namespace: str, after: int | None, limit: int) -> Answer:
     """List what was changed, when and by whom; oldest first.
 
-    Each event's hash covers all before it; `steer fsck` follows the chain.
+    It shows one namespace: the default one, where NAMESPACE is left out. Each event's hash covers all before it;
+    `steer fsck` follows the chain.
     """
     with library.look() as store:
         events = feed(store, namespace, after=after, limit=limit)

@@ -114,7 +114,7 @@ def compute(  # noqa: PLR0913 - options
 ) -> Answer:
     """Compute a steering vector from contrast pairs, and save it.
 
-    It becomes the next version of NAME (or namespace/NAME). The method actadd takes one pair, given as --positive and
+    It becomes the next version of NAME (or namespace/NAME). One pair is given as --positive and
     --negative; mean_difference takes any number, from a file. `steer methods` says what each method takes.
     """
     split_name(name)

@@ -30,4 +30,4 @@ def restore(library: Library, reference: str) -> Answer:
     """Take the yank of a version back."""
     with library.look() as store:
         version = store.restore(reference)
-    return Answer(version.to_json(), [f"{version.reference} is not yanked"])
+    return Answer(version.to_json(), [f"{version.reference} is yanked no more"])

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+
+from tests.cli.steering import Steer
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -25,3 +30,18 @@ def test_the_first_example_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("STEER_HOME", str(tmp_path))
     exec(compile(first_example(), "README.md", "exec"), {})  # noqa: S102 - our own text
     assert capsys.readouterr().out.startswith("I went up to my friend and said")
+
+
+@pytest.mark.weights
+def test_the_commands_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(torch.randn(576), "refusal.pt")
+    np.save("states.npy", np.random.default_rng(0).standard_normal((31, 576), np.float32))
+    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("steer ")]
+    steer = Steer(tmp_path / "home")
+    for command in (command for line in lines for command in line.split(" #")[0].split("; ")):
+        words = shlex.split(command.replace("/mnt/backup", str(tmp_path)))
+        done = steer(*words[1:])
+        assert done.code == 0, (command, done.err)
+    assert len(lines) > 20

@@ -28,7 +28,7 @@ def test_a_version_is_yanked_and_restored(library: Steer):
     assert library("yank", "love", "--reason", "wrong layer").out == "love@3 is yanked\n"
     assert library.ok("show", "love")["number"] == 2
     assert library.ok("show", "love@3")["yanked"] is True
-    assert library("restore", "love@3").out == "love@3 is not yanked\n"
+    assert library("restore", "love@3").out == "love@3 is yanked no more\n"
     assert library.ok("show", "love")["number"] == 3
     assert "there is no 'hate'" in library.fails(3, "yank", "hate")
 
