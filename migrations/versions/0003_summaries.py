@@ -39,25 +39,41 @@ SITES = ("resid_pre", "resid_post", "attn_out", "mlp_out", "head_out")
 
 def upgrade() -> None:
     """Add the table, and write a summary of every version."""
-    if op.get_bind().dialect.name != "sqlite":
-        op.execute("LOCK TABLE artifacts, versions, blobs IN ACCESS EXCLUSIVE MODE")
+    _lock()
     op.create_table(
         "summaries",
         sa.Column("version_id", ROW_ID, sa.ForeignKey("versions.id"), primary_key=True, nullable=False),
         sa.Column("summary", sa.Text(), nullable=False),
     )
     connection, last = op.get_bind(), 0
-    mine = sa.select(VERSIONS).order_by(VERSIONS.c.id).limit(BATCH)
-    while rows := connection.execute(mine.where(VERSIONS.c.id > last)).all():
-        parts = {table: _parts(connection, table, rows[0].id, rows[-1].id) for table in PARTS}
-        made = [{"version_id": row.id, "summary": _summary(row, parts)} for row in rows]
-        connection.execute(sa.insert(SUMMARIES), made)
-        last = rows[-1].id
+    mine = sa.select(VERSIONS.c.id).order_by(VERSIONS.c.id).limit(BATCH)
+    while ids := connection.execute(mine.where(VERSIONS.c.id > last)).scalars().all():
+        connection.execute(sa.insert(SUMMARIES), _summaries(connection, ids))
+        last = ids[-1]
 
 
 def downgrade() -> None:
     """Take the table away: all of it is said elsewhere."""
+    _lock()
     op.drop_table("summaries")
+
+
+def _lock() -> None:
+    """Take the tables at once, in the order in which changes take them: neither waits for the other in a circle."""
+    if op.get_bind().dialect.name != "sqlite":
+        op.execute("LOCK TABLE artifacts, versions, blobs IN ACCESS EXCLUSIVE MODE")
+
+
+def _summaries(connection: sa.Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the rows of these versions; a version whose own rows are damaged gets an empty summary, which says so."""
+    try:
+        rows = connection.execute(sa.select(VERSIONS).where(VERSIONS.c.id.between(ids[0], ids[-1]))).all()
+        parts = {table: _parts(connection, table, ids[0], ids[-1]) for table in PARTS}
+        return [{"version_id": row.id, "summary": _summary(row, parts)} for row in rows]
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        if len(ids) == 1:
+            return [{"version_id": ids[0], "summary": ""}]
+        return [made for version_id in ids for made in _summaries(connection, [version_id])]
 
 
 def _parts(connection: sa.Connection, name: str, first: int, last: int) -> dict[int, list[list[Any]]]:

@@ -187,11 +187,16 @@ def test_a_damaged_summary_is_told(store: Store, library_url: str, change: str):
         lambda: store.resolve("love"),
         store.list,
         lambda: store.history("love"),
-        lambda: store.set_label("love", "topic", "love"),
     ]
     for action in look:
-        with pytest.raises(IntegrityError, match=r"restore|get the file again"):
+        with pytest.raises(IntegrityError, match=r"summary .* is missing or damaged; type: steer fsck|the file again"):
             action()
+    (problem,) = check(store).problems
+    assert (problem.kind, problem.subject) == ("version", "default/love@1")
+    assert "steer db upgrade" in problem.hint
+    store.set_label("love", "topic", "love")  # any change of it writes its summary anew
+    assert check(store).ok
+    assert [version.labels["topic"] for version in store.list()] == ["love"]
 
 
 @pytest.mark.parametrize(

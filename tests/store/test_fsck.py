@@ -125,7 +125,7 @@ def test_damage_that_was_put_aside_is_mended_by_saving_again(library: Store, blo
         ("UPDATE versions SET model = '7' WHERE model IS NOT NULL", "version", "the model of a version"),
         ("UPDATE presets SET coefficient = '7'", "version", "lists show something else of it"),
         ("UPDATE summaries SET summary = replace(summary, 'love', 'hate')", "version", "lists show something else"),
-        ("UPDATE summaries SET summary = 'love'", "version", "is damaged"),
+        ("UPDATE summaries SET summary = 'love'", "version", "missing or damaged"),
     ],
 )
 def test_rows_that_were_altered_are_told(library: Store, statement: str, kind: str, said: str):

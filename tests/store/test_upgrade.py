@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sqlite3
 from contextlib import closing
@@ -16,8 +17,9 @@ from tests.builders import make_card, make_vector
 from tests.store.fuse import upgrade_until_killed
 from tests.store.writers import run, run_together, upgrade_together
 from vectorstore.compose import pin
+from vectorstore.errors import IntegrityError
 from vectorstore.store import Store
-from vectorstore.store.database import REVISIONS, current, downgrade
+from vectorstore.store.database import REVISIONS, current, downgrade, upgrade
 from vectorstore.store.database import check as check_schema
 from vectorstore.store.upkeep.fsck import check
 
@@ -84,3 +86,29 @@ def test_an_upgrade_killed_at_any_step_leaves_the_schema_as_it_was(
 def test_two_programs_that_upgrade_at_once_do_it_once(before: list[object], library_url: str, blobs_folder: Path):
     assert run_together(upgrade_together, library_url, blobs_folder, [[1], [2]]) == [0, 0]
     require_upgraded(library_url, blobs_folder, before)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE versions SET model = '{' WHERE number = 1",
+        "UPDATE versions SET created_at = 'x' WHERE number = 1",
+        "UPDATE version_sites SET site = 'elbow' WHERE version_id = 1",
+        "UPDATE versions SET description = x'ff' WHERE number = 1",
+    ],
+)
+def test_a_damaged_version_keeps_no_other_from_being_upgraded(tmp_path: Path, sqlite_template: Path, damage: str):
+    url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'library.db')}"
+    with Store.open(url, blobs=str(tmp_path / "blobs")) as store:
+        for seed in range(3):
+            vector = make_vector(3, seed=seed)
+            store.save("love", vector, make_card(vector))
+    downgrade(url, "0002")
+    with closing(sqlite3.connect(tmp_path / "library.db")) as connection, connection:
+        connection.execute(damage)
+    upgrade(url)
+    with Store.open(url, blobs=str(tmp_path / "blobs")) as store:
+        assert store.resolve("love").number == 3
+        assert {problem.kind for problem in check(store).problems} == {"version"}
+        with pytest.raises(IntegrityError, match="steer fsck"):
+            store.resolve("love@1")

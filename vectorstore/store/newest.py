@@ -6,15 +6,16 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from vectorstore.store import catalogue
+from vectorstore.store.assembly import assemble
 from vectorstore.store.lists import search
 from vectorstore.store.schema import VersionRow
 from vectorstore.store.version import Version
 
 
-def appoint(session: Session, artifact_id: int) -> Version | None:
+def appoint(session: Session, artifact_id: int) -> None:
     """Mark the newest version of a name that is not yanked, and let text search find it instead of the one before.
 
-    The name has to be locked. Returns the version, where it was not marked already and there is one.
+    The name has to be locked.
     """
     session.flush()
     mine = VersionRow.artifact_id == artifact_id
@@ -22,16 +23,15 @@ def appoint(session: Session, artifact_id: int) -> Version | None:
     chosen = session.scalar(usable.order_by(VersionRow.number.desc()).limit(1))
     before = session.scalar(select(VersionRow.id).where(mine, VersionRow.newest))
     if before == chosen:
-        return None
+        return
     if before is not None:
         session.execute(update(VersionRow).where(VersionRow.id == before).values(newest=False))
         search.forget(session, before)
     if chosen is None:
-        return None
+        return
     session.execute(update(VersionRow).where(VersionRow.id == chosen).values(newest=True))
-    version = catalogue.load(session, chosen)
+    (version,) = assemble(session, [chosen])
     catalogue.make_findable(session, chosen, version)
-    return version
 
 
 def changed(session: Session, row: VersionRow) -> Version:

@@ -57,10 +57,14 @@ def read_versions(connection: Connection | Session, ids: Sequence[int]) -> list[
         return []
     sqlite = is_sqlite(connection)
     asked = {"ids": json.dumps(list(ids)) if sqlite else list(ids)}
-    with undamaged():
+    try:
         rows = connection.execute(_SQLITE if sqlite else _POSTGRESQL, asked)
         summaries: dict[int, str] = {row.version_id: row.summary for row in rows}
         return [from_text(summaries[number]) for number in ids]
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise IntegrityError(
+            "the summary of a version, which lists are made of, is missing or damaged", "type: steer fsck"
+        ) from error
 
 
 def to_model(row: ModelRow) -> ModelIdentity | None:

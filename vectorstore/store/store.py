@@ -19,6 +19,7 @@ from vectorstore.recipe import Recipe
 from vectorstore.reference import Reference, check_name, parse_reference
 from vectorstore.settings import Settings
 from vectorstore.store import catalogue, changes, contents, deletion, events, lookup
+from vectorstore.store.assembly import assemble
 from vectorstore.store.blobs.backends import open_blobs
 from vectorstore.store.blobs.protocol import Blobs
 from vectorstore.store.changes import Change
@@ -283,7 +284,7 @@ class Store:
             raise InvalidInputError(f"'{parsed}' is a name with all its versions", "name one version: NAME@NUMBER")
         with self.database.write() as session:
             row = changes.locked(session, parsed)
-            version, namespace_id = catalogue.load(session, row.id), row.namespace_id
+            version, namespace_id = assemble(session, [row.id])[0], row.namespace_id
             done = deletion.remove(session, row, version, reason)
             events.record(session, namespace_id, done.action, str(version), before=done.before, after=done.after)
             return version
@@ -305,9 +306,10 @@ class Store:
         parsed = _reference(reference).plain()
         with self.database.write() as session:
             row = changes.locked(session, parsed)
-            done = change(session, row, catalogue.load(session, row.id))
+            (present,) = assemble(session, [row.id])
+            done = change(session, row, present)
             if done is None:
-                return catalogue.load(session, row.id)
+                return present
             version = changed(session, row)
             events.record(session, row.namespace_id, done.action, str(version), before=done.before, after=done.after)
             return version

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
 
 from vectorstore.errors import IntegrityError
 from vectorstore.manifest import Manifest
@@ -20,6 +22,7 @@ from vectorstore.store.upkeep.stored_draft import stored_draft
 from vectorstore.store.version import Version
 
 _RESTORE = "restore the database from a backup"
+_SUMMARISE = "its own rows are sound: steer db downgrade 0002 --yes and steer db upgrade write all summaries anew"
 
 
 def of_database(store: Store, checked: Checked) -> Iterator[Problem]:
@@ -57,17 +60,30 @@ def _read(store: Store, ids: list[int]) -> tuple[list[Version], list[Problem]]:
     with store.database.read() as session:
         there = list(session.scalars(select(VersionRow.id).where(VersionRow.id.in_(ids)).order_by(VersionRow.id)))
         try:
-            versions, shown = assemble(session, there), read_versions(session, there)
+            versions = assemble(session, there)
         except IntegrityError as error:
             if len(there) == 1:
                 return [], [Problem("version", f"row {there[0]}", error.problem, _RESTORE)]
         else:
-            apart = (version for version, other in zip(versions, shown, strict=True) if version != other)
-            return versions, [
-                Problem("version", str(one), "lists show something else of it", _RESTORE) for one in apart
-            ]
+            return versions, list(_summary_problems(session, there, versions))
     each = [_read(store, [version_id]) for version_id in there]
     return [version for versions, _ in each for version in versions], [said for _, told in each for said in told]
+
+
+def _summary_problems(session: Session, ids: list[int], versions: list[Version]) -> Iterator[Problem]:
+    """Compare what lists show of versions with what their other rows say."""
+    with suppress(IntegrityError):
+        if read_versions(session, ids) == versions:
+            return
+    for version_id, version in zip(ids, versions, strict=True):
+        try:
+            (shown,) = read_versions(session, [version_id])
+        except IntegrityError as error:
+            yield Problem("version", str(version), error.problem, _SUMMARISE)
+        else:
+            if shown != version:
+                told = next(name for name in vars(version) if getattr(version, name) != getattr(shown, name))
+                yield Problem("version", str(version), f"lists show something else of it: its {told}", _SUMMARISE)
 
 
 def _is_there(store: Store, version: Version) -> bool:
