@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, text
 
 from vectorstore.store.lists.source import Source, newest
-from vectorstore.store.tables import VERSIONS
+from vectorstore.store.tables import VERSIONS, is_sqlite
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -18,6 +18,8 @@ AHEAD = 500
 """How far to look along each source to see which has the fewest versions hereabouts."""
 COMMON = 5
 """If so many of AHEAD versions have the words that are looked for, a page of them is not far."""
+NEAR = 12
+"""Asking about a version takes so much longer than meeting it: up to so much commoner sources are walked together."""
 WORDS_AHEAD, WORDS_COMMON = 2000, 5
 """The same, of ids, where words are all that is asked for: then no other table is read on the way."""
 
@@ -50,6 +52,29 @@ class Way:
         return source.walk((source.key,), down=self.down).where(*self.bounds(source.key))
 
 
+class Road(NamedTuple):
+    """Which source to walk along, and what to do with the others.
+
+    Attributes:
+        driver: the one along which a page takes least.
+        beside: about as rare ones, which PostgreSQL walks along with it, comparing the two orders.
+        sources: all, in the order in which to ask them: first those that say no most often.
+        reach: the id AHEAD versions along the driver; None if there are fewer.
+    """
+
+    driver: Source
+    beside: Sequence[Source]
+    sources: Sequence[Source]
+    reach: int | None = None
+
+
+_MERGE = (
+    "SELECT set_config('enable_nestloop', {0}, true), set_config('enable_hashjoin', {0}, true), "
+    "set_config('enable_sort', {0}, true)"
+)
+_MERGE_ON, _MERGE_OFF = (text(_MERGE.format(f"'{other}'")) for other in ("off", "on"))
+
+
 def find(connection: Connection | Session, sources: Sequence[Source], way: Way, limit: int) -> list[int]:
     """Return the ids of the next `limit` versions that are in all sources."""
     walked = [source for source in sources if source.walked]
@@ -57,9 +82,8 @@ def find(connection: Connection | Session, sources: Sequence[Source], way: Way, 
     if words is not None:
         return _search(connection, words, sources, way, limit)
     if len(walked) < 2:  # noqa: PLR2004 - one of one needs no choice
-        return _walk(connection, walked[0] if walked else newest(), sources, way, limit)
-    driver, others, _ = _rarest(connection, walked, sources, way)
-    return _walk(connection, driver, others, way, limit)
+        return _walk(connection, Road(walked[0] if walked else newest(), (), sources), way, limit)
+    return _walk(connection, _rarest(connection, walked, sources, way), way, limit)
 
 
 def _search(
@@ -68,17 +92,15 @@ def _search(
     """Ask the next versions whether they have the words; if hardly any has, let the index of words find them all."""
     walked = [source for source in sources if source.walked]
     if walked:
-        common = COMMON
-        driver, sources, reach = _rarest(connection, walked, sources, way)
+        common, road = COMMON, _rarest(connection, walked, sources, way)
     else:
-        common, driver = WORDS_COMMON, words
-        reach = _ahead(connection, way)
-    found = _walk(connection, driver, sources, replace(way, until=reach), limit)
-    if reach is None or len(found) == limit:
+        common, road = WORDS_COMMON, Road(words, (), sources, _ahead(connection, way))
+    found = _walk(connection, road, replace(way, until=road.reach), limit)
+    if road.reach is None or len(found) == limit:
         return found
     if len(found) < common:
-        return _collect(connection, words, sources, way, limit)
-    return found + _walk(connection, driver, sources, replace(way, after=reach), limit - len(found))
+        return _collect(connection, words, road.sources, way, limit)
+    return found + _walk(connection, road, replace(way, after=road.reach), limit - len(found))
 
 
 def _ahead(connection: Connection | Session, way: Way) -> int | None:
@@ -91,13 +113,8 @@ def _ahead(connection: Connection | Session, way: Way) -> int | None:
     return reach if reach < top else None
 
 
-def _rarest(
-    connection: Connection | Session, walked: Sequence[Source], sources: Sequence[Source], way: Way
-) -> tuple[Source, list[Source], int | None]:
-    """Return the source along which a page takes least, and the id AHEAD versions along it; None if there are fewer.
-
-    In between, return all sources in the order in which to ask them: first those that say no most often.
-    """
+def _rarest(connection: Connection | Session, walked: Sequence[Source], sources: Sequence[Source], way: Way) -> Road:
+    """Look AHEAD along each source, and choose the one along which a page takes least."""
     ahead = (way.along(source).limit(1).offset(AHEAD).scalar_subquery() for source in walked)
     newest_id = select(func.max(VERSIONS.c.id)).scalar_subquery()
     top, *reached = connection.execute(select(newest_id, *ahead)).one()
@@ -109,7 +126,10 @@ def _rarest(
     by_span = sorted(zip(spans, range(len(spans)), strict=True), reverse=True)
     rarest_first = [walked[number] for _, number in by_span]
     rest = [source for source in sources if not any(source is each for each in walked)]
-    return walked[index], [*rarest_first, *rest], reached[index]
+    driver = walked[index]
+    near = (source for source, span in zip(walked, spans, strict=True) if span * NEAR >= spans[index])
+    beside = [] if driver.repeats else [source for source in near if source is not driver and not source.repeats]
+    return Road(driver, beside, [*rarest_first, *rest], reached[index])
 
 
 def _steps(driver: Source, sources: Sequence[Source]) -> int:
@@ -117,15 +137,32 @@ def _steps(driver: Source, sources: Sequence[Source]) -> int:
     return 1 + sum(source.cost for source in sources if source is not driver)
 
 
-def _walk(
-    connection: Connection | Session, driver: Source, sources: Sequence[Source], way: Way, limit: int
-) -> list[int]:
+def _walk(connection: Connection | Session, road: Road, way: Way, limit: int) -> list[int]:
     """Walk along one source, and ask the others of each version."""
-    others = [source for source in sources if source is not driver]
-    if not any(source.newest for source in (driver, *others)):
+    beside = () if is_sqlite(connection) else road.beside
+    taken = (road.driver, *beside)
+    others = [source for source in road.sources if not any(source is each for each in taken)]
+    if not any(source.newest for source in (*taken, *others)):
         others.append(newest())
-    statement = way.along(driver).where(*(source.has(driver.key) for source in others)).limit(limit)
+    if beside:
+        return _merge(connection, road, others, way, limit)
+    statement = way.along(road.driver).where(*(source.has(road.driver.key) for source in others)).limit(limit)
     return [int(found) for found in connection.scalars(statement)]
+
+
+def _merge(connection: Connection | Session, road: Road, others: Sequence[Source], way: Way, limit: int) -> list[int]:
+    """Walk along several sources at once, and ask the others of each version that all of these have."""
+    key = road.driver.key
+    joined = (condition for source in road.beside for condition in (source.key == key, *source.where))
+    together = select(key.label("id")).where(*road.driver.where, *joined, *way.bounds(key))
+    # OFFSET 0 keeps the others out of it.
+    met = together.order_by(key.desc() if way.down else key).offset(literal_column("0")).subquery()
+    has = (source.has(met.c.id) for source in others)
+    statement = select(met.c.id).where(*has).order_by(met.c.id.desc() if way.down else met.c.id).limit(limit)
+    connection.execute(_MERGE_ON).close()  # of no other way does the planner know that it ends with the page
+    found = [int(row) for row in connection.scalars(statement)]
+    connection.execute(_MERGE_OFF).close()
+    return found
 
 
 def _collect(
