@@ -24,6 +24,10 @@ WORDS_AHEAD, WORDS_COMMON = 2000, 5
 """The same, of ids, where words are all that is asked for: then no other table is read on the way."""
 
 
+Id = int | ColumnElement[int]
+"""A row id, or what says it within a query."""
+
+
 @dataclass(frozen=True)
 class Way:
     """A way along the row ids.
@@ -35,8 +39,8 @@ class Way:
     """
 
     down: bool
-    after: int | None = None
-    until: int | None = None
+    after: Id | None = None
+    until: Id | None = None
 
     def bounds(self, key: ColumnElement[int]) -> list[ColumnElement[bool]]:
         """Return the conditions that `key` is on the way."""
@@ -65,7 +69,7 @@ class Road(NamedTuple):
     driver: Source
     beside: Sequence[Source]
     sources: Sequence[Source]
-    reach: int | None = None
+    reach: Id | None = None
 
 
 _MERGE = (
@@ -94,7 +98,7 @@ def _search(
     if walked:
         common, road = COMMON, _rarest(connection, walked, sources, way)
     else:
-        common, road = WORDS_COMMON, Road(words, (), sources, _ahead(connection, way))
+        common, road = WORDS_COMMON, Road(words, (), sources, _ahead(way))
     found = _walk(connection, road, replace(way, until=road.reach), limit)
     if road.reach is None or len(found) == limit:
         return found
@@ -103,14 +107,12 @@ def _search(
     return found + _walk(connection, road, replace(way, after=road.reach), limit - len(found))
 
 
-def _ahead(connection: Connection | Session, way: Way) -> int | None:
-    """Return the id WORDS_AHEAD ids ahead, whatever is there; None where the way ends before."""
-    top = connection.scalar(select(func.max(VERSIONS.c.id))) or 0
-    if way.down:
-        reach = (top if way.after is None else way.after) - WORDS_AHEAD
-        return reach if reach > 0 else None
-    reach = (way.after or 0) + WORDS_AHEAD
-    return reach if reach < top else None
+def _ahead(way: Way) -> Id:
+    """Return the id WORDS_AHEAD ids ahead, whatever is there."""
+    if way.down and way.after is None:
+        return select(func.max(VERSIONS.c.id) - WORDS_AHEAD).scalar_subquery()
+    start = 0 if way.after is None else way.after
+    return start - WORDS_AHEAD if way.down else start + WORDS_AHEAD
 
 
 def _rarest(connection: Connection | Session, walked: Sequence[Source], sources: Sequence[Source], way: Way) -> Road:
