@@ -113,6 +113,8 @@ def score(  # noqa: PLR0913 - options
     --texts, or line by line from stdin where TEXT is -.
     """
     into = mapping(words, "word")
+    if how["tokens"] and not (given or path):
+        raise InvalidInputError("--tokens is given, and there is no text", "give a text to read token by token")
     wanted = _Wanted(
         worded(_texts(given, path), template, into),
         worded(read_whatever(data), template, into) if data else (),

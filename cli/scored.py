@@ -141,6 +141,9 @@ def _texts_table(scored: Scored) -> Table:
 
 def _separation_table(scored: Scored, data: str | None) -> Table:
     names = {"own": "its own data (in-sample)", "data": data or "", "folds": "its own data, left out in turns"}
+    chosen = all(scale.threshold is None for scale in scored.scales.values())
+    if data and chosen:  # by the data themselves
+        names["data"] = f"{data} (its own best threshold)"
     rows = [
         (names[measured.of], str(place) if len(scored.scales) > 1 else "", *_figures(found))
         for measured in scored.measured
