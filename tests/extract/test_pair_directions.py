@@ -12,12 +12,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vectorstore.evaluate.control import random_like
 from vectorstore.evaluate.propensity import next_token_mass
-from vectorstore.extract import compute_many
+from vectorstore.extract import compute, compute_many
 from vectorstore.extract.axis import APART, COSINE_TO_MEAN
 from vectorstore.hooks import steer
-from vectorstore.pairs import read_pairs
+from vectorstore.pairs import ContrastPair, read_pairs
 from vectorstore.place import Place
 from vectorstore.plan import Plan, plan_of
+from vectorstore.texts import Labelled
 
 DATA = Path(__file__).parent.parent.parent / "cli" / "data"
 TEXTS = json.loads((DATA / "demo.json").read_text())
@@ -59,3 +60,27 @@ def test_all_but_pca_diff_move_the_sentiment_and_random_directions_do_not(demo: 
     assert cosines["lat"] > 0.9
     assert cosines["pca_center"] > 0.95
     assert cosines["logistic"] > 0.9
+
+
+@pytest.mark.weights
+def test_means_of_labels_and_of_answers_move_the_sentiment_and_random_directions_do_not(demo: Demo):
+    pairs = read_pairs(DATA / "sentiment.jsonl")
+    labelled = [
+        Labelled(text, label) for pair in pairs for text, label in ((pair.positive, "true"), (pair.negative, "no"))
+    ]
+    subjects = ("The soup", "Our room", "The concert", "Her talk", "The film", "This book", "Their advice", "My trip")
+    answers = [
+        ContrastPair(f"{subject} was ({good})", f"{subject} was ({bad})")  # the answer is the token before the last
+        for subject in subjects
+        for good, bad in (("good", "bad"), ("great", "terrible"))
+    ]
+    computed = [
+        compute(*demo, labelled, layer=18, method="cluster_mean", params={"read": "mean_content"}),
+        compute(*demo, answers, layer=18, method="caa"),
+    ]
+    unsteered = log_odds(demo, None)
+    for vector, card in computed:
+        up, down = (plan_of(vector, card, strength, tokens="all") for strength in ("0.15r", "-0.15r"))
+        random = [float((log_odds(demo, random_like(up, seed)) - unsteered).mean()) for seed in range(5)]
+        assert float((log_odds(demo, up) - unsteered).mean()) > max(2, *random), card.method.name
+        assert float((log_odds(demo, down) - unsteered).mean()) < min(-2, *random), card.method.name
