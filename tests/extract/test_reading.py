@@ -231,7 +231,7 @@ def test_a_method_may_choose_among_places_and_give_references_and_figures():
     assert vector.places == (Place("head_out", 2),)
     assert vector.references.keys() == vector.directions.keys()
     assert card.figures == {Place("head_out", 2): {"accuracy": 0.75}}
-    assert card.method.params == {"positive_label": "true"}
+    assert card.method.params == {"positive_label": "true", "layers_asked": [0, 2]}
     both = seen[0][Place("head_out", 0)]
     assert (both.positive.shape, both.negative.shape, both.heads) == ((2, 64), (1, 64), 4)
     assert (both.positive_groups.tolist(), both.negative_groups.tolist()) == ([0, 1], [0])
