@@ -54,7 +54,7 @@ def record(model: nn.Module, inputs: Mapping[str, Tensor], places: Sequence[Plac
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Switch dropout off, and afterwards put every module back into the mode it was in."""
-    training = [module for module in model.modules() if module.training]
+    training = _in_training(model)
     if training:  # telling a thousand modules what they know takes longer than a layer of a small model
         model.eval()
     try:
@@ -62,6 +62,17 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def _in_training(model: nn.Module) -> list[nn.Module]:
+    """Return the modules in training mode, some perhaps twice; `modules()` takes as long as a small layer."""
+    found, ahead = [], [model]
+    while ahead:
+        module = ahead.pop()
+        if module.training:
+            found.append(module)
+        ahead += filter(None, module._modules.values())  # noqa: SLF001 - children() asks which it has given already
+    return found
 
 
 def _run(forward: Callable[[], object]) -> None:
