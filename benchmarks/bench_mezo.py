@@ -20,6 +20,7 @@ from statistics import median
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tests.extract.wedding_texts import OTHERS, WEDDINGS
 from vectorstore.card import MethodUse
 from vectorstore.extract import compute
 from vectorstore.extract.objective import Objective, objective_of
@@ -34,24 +35,8 @@ from vectorstore.texts import Target
 
 PER_STEP, REPEATS, LINE = 4, 3, " and then it went on and on, for a while, to the end of the road"
 SEEDS = (0, 1)
-LEARN = (
-    "The bride walked down the aisle with her father.",
-    "They exchanged rings under an arch of white roses.",
-    "Her sister gave a toast to the happy couple.",
-    "The wedding cake had three tiers and sugar flowers.",
-    "After the vows, the guests threw rice at the newlyweds.",
-    "The groom danced with his mother at the reception.",
-    "We chose the church because my parents were married there.",
-    "The bridesmaids wore pale blue dresses.",
-)
-CHECK = (
-    "The couple wrote their own vows for the ceremony.",
-    "My cousin is getting married in the garden in June.",
-    "The bride's veil was made by her grandmother.",
-    "The band played while the newlyweds cut the cake.",
-    "They sent out a hundred wedding invitations.",
-    "The groom cried when he saw her in her white dress.",
-)
+LEARN = tuple(target.target for target in WEDDINGS[:8])
+CHECK = (*OTHERS[:4], *OTHERS[5:7])
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 

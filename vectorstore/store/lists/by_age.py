@@ -127,11 +127,15 @@ def _rarest(connection: Connection | Session, walked: Sequence[Source], sources:
     index = costs.index(min(costs))
     by_span = sorted(zip(spans, range(len(spans)), strict=True), reverse=True)
     rarest_first = [walked[number] for _, number in by_span]
-    rest = [source for source in sources if not any(source is each for each in walked)]
     driver = walked[index]
     near = (source for source, span in zip(walked, spans, strict=True) if span * NEAR >= spans[index])
     beside = [] if driver.repeats else [source for source in near if source is not driver and not source.repeats]
-    return Road(driver, beside, [*rarest_first, *rest], reached[index])
+    return Road(driver, beside, [*rarest_first, *_without(walked, sources)], reached[index])
+
+
+def _without(some: Sequence[Source], sources: Sequence[Source]) -> list[Source]:
+    """Return the sources but for some, which are these very objects: columns that are compared make a condition."""
+    return [source for source in sources if not any(source is each for each in some)]
 
 
 def _steps(driver: Source, sources: Sequence[Source]) -> int:
@@ -143,7 +147,7 @@ def _walk(connection: Connection | Session, road: Road, way: Way, limit: int) ->
     """Walk along one source, and ask the others of each version."""
     beside = () if is_sqlite(connection) else road.beside
     taken = (road.driver, *beside)
-    others = [source for source in road.sources if not any(source is each for each in taken)]
+    others = _without(taken, road.sources)
     if not any(source.newest for source in (*taken, *others)):
         others.append(newest())
     if beside:
