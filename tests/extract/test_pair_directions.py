@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vectorstore.evaluate.control import random_like
 from vectorstore.evaluate.propensity import next_token_mass
 from vectorstore.extract import compute, compute_many
 from vectorstore.extract.axis import APART, COSINE_TO_MEAN
+from vectorstore.formats import KnownModel, import_feature
 from vectorstore.hooks import steer
 from vectorstore.pairs import ContrastPair, read_pairs
 from vectorstore.place import Place
@@ -84,3 +86,20 @@ def test_means_of_labels_and_of_answers_move_the_sentiment_and_random_directions
         random = [float((log_odds(demo, random_like(up, seed)) - unsteered).mean()) for seed in range(5)]
         assert float((log_odds(demo, up) - unsteered).mean()) > max(2, *random), card.method.name
         assert float((log_odds(demo, down) - unsteered).mean()) < min(-2, *random), card.method.name
+
+
+@pytest.mark.weights
+def test_the_row_of_a_decoder_that_holds_the_sentiment_moves_it_and_its_other_rows_do_not(demo: Demo, tmp_path: Path):
+    pairs = read_pairs(DATA / "sentiment.jsonl")
+    found, card = compute(*demo, pairs, layer=18, method="mean_difference")
+    rows = np.random.default_rng(0).standard_normal((6, 576)).astype(np.float32)
+    rows[3] = 7 * found.directions[PLACE]
+    save_file({"W_dec": rows, "W_enc": rows.T.copy()}, tmp_path / "sae.safetensors")
+    unsteered = log_odds(demo, None)
+
+    def shift(feature: int) -> float:
+        known = KnownModel.of_card(card)
+        row = import_feature(tmp_path / "sae.safetensors", known, feature=feature, layer=18, site="resid_pre")
+        return float((log_odds(demo, plan_of(*row, "0.15r")) - unsteered).mean())
+
+    assert shift(3) > max(2, *(shift(feature) for feature in (0, 1, 2, 4, 5)))
