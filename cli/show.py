@@ -94,7 +94,8 @@ def _said(version: Version) -> list[tuple[str, str]]:
         ("license", version.license),
         ("aliases", ", ".join(f"@{alias}" for alias in version.aliases)),
         ("labels", labels_text(version)),
-        ("yanked", "yes" if version.yanked else ""),
+        ("yanked", (version.yank_reason or "yes") if version.yanked else ""),
+        ("deprecated", version.deprecation or ""),
     ]
 
 

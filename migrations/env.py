@@ -6,6 +6,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from vectorstore.settings import Settings
+from vectorstore.store import team_schema  # noqa: F401 - its tables belong to the same metadata
 from vectorstore.store.engine import WRITE, make_engine, read_url
 from vectorstore.store.lists.search import is_search_table
 from vectorstore.store.schema import Base

@@ -103,6 +103,8 @@ def _version(row: Any, parts: Parts) -> Version:  # noqa: ANN401 - a Row of the 
         license=row.license,
         authors=tuple(author[1] for author in sorted(authors, key=_position)),
         yanked=row.yanked_at is not None,
+        yank_reason=row.yank_reason or "",
+        deprecation=row.deprecation,
     )
 
 

@@ -126,7 +126,7 @@ def yank(session: Session, row: VersionRow, version: Version, reason: str) -> Ch
     """Let a bare name no longer mean this version; who names it outright still gets it. None where it is yanked."""
     if version.yanked:
         return None
-    row.yanked_at = datetime.now(UTC)
+    row.yanked_at, row.yank_reason = datetime.now(UTC), reason or None
     appoint(session, row.artifact_id)
     return Change("version.yank", {"yanked": False}, {"yanked": True} | ({"reason": reason} if reason else {}))
 
@@ -135,9 +135,31 @@ def restore(session: Session, row: VersionRow, version: Version) -> Change | Non
     """Take a yank back. None where there is none."""
     if not version.yanked:
         return None
-    row.yanked_at = None
+    row.yanked_at = row.yank_reason = None
     appoint(session, row.artifact_id)
     return Change("version.restore", {"yanked": True}, {"yanked": False})
+
+
+def deprecate(_session: Session, row: VersionRow, version: Version, reason: str) -> Change | None:
+    """Tell whoever uses it why they should no longer; it goes on working. None where that is said already."""
+    if not reason.strip():
+        raise InvalidInputError("there is no reason for deprecating it", "say what to use instead")
+    if version.deprecation == reason:
+        return None
+    row.deprecation = reason
+    return Change("version.deprecate", _deprecated(version), {"deprecation": reason})
+
+
+def undeprecate(_session: Session, row: VersionRow, version: Version) -> Change | None:
+    """Take a deprecation back. None where there is none."""
+    if version.deprecation is None:
+        return None
+    row.deprecation = None
+    return Change("version.undeprecate", _deprecated(version), None)
+
+
+def _deprecated(version: Version) -> Json | None:
+    return None if version.deprecation is None else {"deprecation": version.deprecation}
 
 
 def _missing(version: Version, what: str, name: str, present: Iterable[str]) -> NotFoundError:

@@ -7,7 +7,9 @@ history shows.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 from sqlalchemy import select, update
@@ -18,10 +20,23 @@ from vectorstore.errors import IntegrityError
 from vectorstore.store.schema import EventRow, NamespaceRow
 
 BATCH = 1000
+_acting: ContextVar[tuple[str, str | None] | None] = ContextVar("acting", default=None)
+
+
+@contextmanager
+def acting(name: str, token: str | None = None) -> Iterator[None]:
+    """Let what is changed inside be done by `name`, with the token of this public part."""
+    before = _acting.set((name, token))
+    try:
+        yield
+    finally:
+        _acting.reset(before)
 
 
 def actor() -> str:
-    """Return who is at work: `$LOGNAME`, `$USER`, or the operating system's name for the user."""
+    """Return who is at work: as `acting` says, else `$LOGNAME`, `$USER`, or the system's name for the user."""
+    if (said := _acting.get()) is not None:
+        return said[0]
     try:
         return getpass.getuser().encode("utf-8", "replace").decode()[:255]
     except (OSError, KeyError):
@@ -50,6 +65,7 @@ def record(  # noqa: PLR0913 - an event has this many parts
         seq=seq,
         created_at=datetime.now(UTC),
         actor=actor(),
+        token=_acting_token(),
         action=action,
         subject=subject,
         before=before,
@@ -58,6 +74,11 @@ def record(  # noqa: PLR0913 - an event has this many parts
     event.hash = chained(event, previous)
     session.add(event)
     session.execute(update(NamespaceRow).where(NamespaceRow.id == namespace_id).values(event_hash=event.hash))
+
+
+def _acting_token() -> str | None:
+    said = _acting.get()
+    return None if said is None else said[1]
 
 
 def chained(event: EventRow, previous: str) -> str:
@@ -74,6 +95,7 @@ def chained(event: EventRow, previous: str) -> str:
                 "before": event.before,
                 "after": event.after,
             }
+            | ({} if event.token is None else {"token": event.token})
         )
     )
 

@@ -24,6 +24,7 @@ class Event:
     Attributes:
         seq: its number in the namespace; there are no gaps.
         created_at, actor: when, and by whom.
+        token: the public part of the token it was done with, over the network; else None.
         action: `version.save`, `version.yank`, `version.delete`, `alias.set` and so on.
         subject: the version it is about: `default/love@2`.
         before, after: what was changed.
@@ -33,6 +34,7 @@ class Event:
     seq: int
     created_at: datetime
     actor: str
+    token: str | None
     action: str
     subject: str
     before: Json | None

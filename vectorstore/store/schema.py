@@ -57,7 +57,11 @@ class Base(DeclarativeBase):
 
 
 class NamespaceRow(Base):
-    """A team's library; also the end of its chain of events."""
+    """A team's library; also the end of its chain of events.
+
+    Where teams share a store, `visibility` says who reads it besides its members: `public` anybody, `internal` every
+    user, `private` nobody; `max_bytes` and `max_versions` are its quotas.
+    """
 
     __tablename__ = "namespaces"
     id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)
@@ -65,6 +69,9 @@ class NamespaceRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     event_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     event_hash: Mapped[str] = mapped_column(String(DIGEST_LENGTH), default="")
+    visibility: Mapped[str] = mapped_column(String(8), default="private", server_default="private")
+    max_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    max_versions: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class BlobRow(Base):
@@ -136,6 +143,8 @@ class VersionRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     newest: Mapped[bool]
     yanked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    yank_reason: Mapped[str | None] = mapped_column(Text)
+    deprecation: Mapped[str | None] = mapped_column(Text)
     description: Mapped[str] = mapped_column(Text)
     license: Mapped[str] = mapped_column(String(255))
     method: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
@@ -278,13 +287,17 @@ class TombstoneRow(Base):
 
 
 class EventRow(Base):
-    """One change: the audit trail and the feed of changes in one. `hash` covers it and the event before it."""
+    """One change: the audit trail and the feed of changes in one. `hash` covers it and the event before it.
+
+    `token` is the public part of the token that it was made with, over the network.
+    """
 
     __tablename__ = "events"
     namespace_id: Mapped[int] = mapped_column(ForeignKey("namespaces.id"), primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     actor: Mapped[str] = mapped_column(String(255))
+    token: Mapped[str | None] = mapped_column(String(32))
     action: Mapped[str] = mapped_column(String(32))
     subject: Mapped[str] = mapped_column(String(REFERENCE_LENGTH))
     before: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

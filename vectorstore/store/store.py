@@ -269,6 +269,15 @@ class Store:
         """Take a yank back."""
         return self._change(reference, changes.restore)
 
+    def deprecate(self, reference: str | Reference, reason: str) -> Version:
+        """Tell whoever uses a version why they should no longer; it goes on working, and a bare name may mean it."""
+        check_text("reason", reason)
+        return self._change(reference, partial(changes.deprecate, reason=reason))
+
+    def undeprecate(self, reference: str | Reference) -> Version:
+        """Take a deprecation back."""
+        return self._change(reference, changes.undeprecate)
+
     def delete(self, reference: str | Reference, reason: str = "") -> Version:
         """Delete a version for good, and return what it was; its number never means anything else.
 

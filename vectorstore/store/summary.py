@@ -22,6 +22,8 @@ from vectorstore.place import Place
 from vectorstore.preset import Preset
 from vectorstore.store.version import Direction, Version
 
+_SELDOM = ("yank_reason", "deprecation")  # said only where they are: summaries without them are as they always were
+
 
 def to_text(version: Version) -> str:
     """Return the summary of a version."""
@@ -42,7 +44,7 @@ def to_text(version: Version) -> str:
         "license": version.license,
         "authors": list(version.authors),
         "yanked": version.yanked,
-    }
+    } | {name: said for name in _SELDOM if (said := getattr(version, name))}
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -73,6 +75,7 @@ def from_text(text: str) -> Version:
         license=said["license"],
         authors=tuple(said["authors"]),
         yanked=said["yanked"],
+        **{name: said[name] for name in _SELDOM if name in said},
     )
 
 

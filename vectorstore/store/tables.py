@@ -34,6 +34,7 @@ VERSIONS = table(
     *map(column, ("method", "model_reference")),
     column("created_at", UtcDateTime),
     column("yanked_at", UtcDateTime),
+    *map(column, ("yank_reason", "deprecation")),
     column("newest", Boolean),
     column("model"),
 )

@@ -79,6 +79,8 @@ class Version(Found):
         method: the extraction method; None for recipes.
         directions: by place, in order; empty for recipes.
         labels, aliases, presets, description, license, authors, yanked: what may change, as it was when it was read.
+        yank_reason: why it is yanked; may be empty.
+        deprecation: why it should no longer be used; None where it may be.
     """
 
     created_at: datetime
@@ -92,6 +94,8 @@ class Version(Found):
     license: str
     authors: tuple[str, ...]
     yanked: bool
+    yank_reason: str = ""
+    deprecation: str | None = None
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -132,7 +136,9 @@ class Version(Found):
         """Return everything, for programs."""
         return {
             **{name: getattr(self, name) for name in ("namespace", "name", "number", "digest", "kind", "method")},
-            **{name: getattr(self, name) for name in ("description", "license", "yanked")},
+            **{
+                name: getattr(self, name) for name in ("description", "license", "yanked", "yank_reason", "deprecation")
+            },
             "reference": self.reference,
             "created_at": self.created_at.isoformat(),
             "blobs": [vars(blob) for blob in self.blobs],
