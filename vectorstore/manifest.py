@@ -14,6 +14,7 @@ from vectorstore.canonical import Json, canonical_bytes, digest, is_digest, stri
 from vectorstore.errors import IntegrityError
 from vectorstore.fields import Fields
 
+MAX_MANIFEST = 1 << 20  # bytes of one that somebody else made
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 ARTIFACT_TYPES = {
     "vector": "application/vnd.steering-vectorstore.vector.v1+json",
@@ -86,6 +87,11 @@ class Manifest:
     def digest(self) -> str:
         """The version's identity."""
         return digest(self.to_bytes())
+
+    @property
+    def entry(self) -> BlobEntry:
+        """The manifest itself, as a blob."""
+        return BlobEntry.of(MANIFEST_TYPE, self.to_bytes())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:

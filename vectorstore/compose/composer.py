@@ -152,7 +152,7 @@ class _Composer:
     def _nested(self, version: Found) -> _Nested:
         if version.digest not in self.recipes:
             recipe = self.store.read_recipe(version)
-            tree, pins = pinned(self.store, recipe)
+            tree, pins = pinned(self.store, recipe, version.namespace)
             self.recipes[version.digest] = _Nested(tree, self.scope(recipe.text, pins))
             self.recipes_used[str(version)] = version.digest
         return self.recipes[version.digest]

@@ -92,8 +92,11 @@ def look_up(store: Store, text: str, tree: Expression, model: ModelIdentity | No
     return pins
 
 
-def pinned(store: Store, recipe: Recipe) -> tuple[Expression, Pins]:
+def pinned(store: Store, recipe: Recipe, namespace: str | None = None) -> tuple[Expression, Pins]:
     """Return a recipe's tree, and what its terms mean, whatever has moved since.
+
+    A version that is not here under the name that a term gives it may be here under another: its digest is what counts.
+    One in `namespace`, the recipe's own, comes first then.
 
     Raises:
         IntegrityError: when its terms are not those of its text.
@@ -113,7 +116,8 @@ def pinned(store: Store, recipe: Recipe) -> tuple[Expression, Pins]:
     terms = zip(columns, recipe.terms, strict=True)
     with store.database.read() as session:
         found = find_pinned(session, (term.digest for term in recipe.terms))
-    return tree, {column: Pin(term, _pinned(store, term, found)) for column, term in terms}
+    alike = {each.digest: each for each in sorted(found.values(), key=lambda each: each.namespace == namespace)}
+    return tree, {column: Pin(term, _pinned(store, term, found, alike)) for column, term in terms}
 
 
 @contextmanager
@@ -169,8 +173,8 @@ def _may_mean(reference: Reference, term: Term) -> bool:
     return same and term.digest.startswith(reference.digest or "")
 
 
-def _pinned(store: Store, term: Term, found: Mapping[tuple[str, str], Found]) -> Found:
-    version = found.get((f"{term.namespace}/{term.name}", term.digest))
+def _pinned(store: Store, term: Term, found: Mapping[tuple[str, str], Found], alike: Mapping[str, Found]) -> Found:
+    version = found.get((f"{term.namespace}/{term.name}", term.digest)) or alike.get(term.digest)
     if version is None:  # says what there is
         version = store.resolve(Reference(term.name, term.namespace, digest=term.digest))
     if version.kind != term.kind:

@@ -68,6 +68,7 @@ class Draft:
         card: of a vector; None for recipes.
         directions: of a vector; empty for recipes.
         terms: of a recipe.
+        number: the one that the version shall have; None for the next one of its name.
     """
 
     namespace: str
@@ -78,6 +79,7 @@ class Draft:
     card: Card | None = None
     directions: Mapping[Place, Direction] = field(default_factory=dict)
     terms: tuple[Term, ...] = ()
+    number: int | None = None
 
 
 def draft_vector(name: str, vector: SteeringVector, card: Card, about: About) -> Draft:

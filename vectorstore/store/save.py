@@ -21,13 +21,14 @@ from sqlalchemy import case, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from vectorstore.errors import ConflictError, NotFoundError, UnavailableError
-from vectorstore.manifest import MANIFEST_TYPE, BlobEntry
-from vectorstore.recipe import Term
+from vectorstore.errors import ConflictError, UnavailableError
+from vectorstore.manifest import BlobEntry
+from vectorstore.reference import short_name
 from vectorstore.store import catalogue, events
 from vectorstore.store.blobs.protocol import Blobs, Staged
 from vectorstore.store.database import Database
 from vectorstore.store.draft import Draft
+from vectorstore.store.links import parents, pinned
 from vectorstore.store.newest import appoint
 from vectorstore.store.rows import preset_row, site_row
 from vectorstore.store.schema import (
@@ -39,6 +40,7 @@ from vectorstore.store.schema import (
     LineageRow,
     NamespaceRow,
     RecipeTermRow,
+    TombstoneRow,
     VersionBlobRow,
     VersionRow,
 )
@@ -46,6 +48,7 @@ from vectorstore.store.tables import is_sqlite
 from vectorstore.store.version import Saved
 
 LEASE = timedelta(hours=1)
+_OTHER = "let it have another number, or another name"
 
 
 def commit(database: Database, blobs: Blobs, draft: Draft) -> Saved:
@@ -61,40 +64,44 @@ def commit(database: Database, blobs: Blobs, draft: Draft) -> Saved:
         for content, check in (*draft.contents, (draft.manifest.to_bytes(), None)):
             staged.append(blobs.stage(content, check))
             stack.callback(staged[-1].discard)
-        with database.write() as session:
-            _check(session, draft)
-            until = _lease(session, staged)
-        for blob in staged:
-            blob.publish()
-        with database.write() as session:
-            return _publish(session, draft, staged, until)
+        return commit_blobs(database, blobs, draft, staged)
 
 
-def commit_in_place(database: Database, blobs: Blobs, draft: Draft, manifest_size: int) -> Saved:
-    """Save a draft whose blobs, and the manifest itself, are where they belong already, and were checked.
+def commit_blobs(
+    database: Database, blobs: Blobs, draft: Draft, staged: Sequence[Staged], present: Sequence[BlobEntry] = ()
+) -> Saved:
+    """Save a draft whose bytes were all checked: some are staged, others are where they belong already.
 
     Raises:
         ConflictError, NotFoundError, UnavailableError: as for `commit`.
-        IntegrityError: when a blob was collected since it was checked.
+        IntegrityError: when what was present was collected since it was checked.
     """
-    entries = (*draft.manifest.blobs, BlobEntry(MANIFEST_TYPE, draft.manifest.digest, manifest_size))
+    every: list[Staged | BlobEntry] = [*staged, *present]
     with database.write() as session:
-        _check(session, draft)
-        until = _lease(session, entries)
-    for entry in entries:  # from now on they stay
+        check_name(session, draft)
+        pinned(session, draft)
+        parents(session, draft)
+        until = _lease(session, every)
+    for blob in staged:
+        blob.publish()
+    for entry in present:  # from the lease on they stay
         blobs.verify(entry.digest, entry.size, full=False)
     with database.write() as session:
-        return _publish(session, draft, entries, until)
+        return _publish(session, draft, every, until)
 
 
-def _check(session: Session, draft: Draft) -> None:
-    """Refuse before anything is published what transaction B would refuse."""
+def check_name(session: Session, draft: Draft) -> None:
+    """Refuse before anything is published what its name would refuse at the end.
+
+    Raises:
+        ConflictError: when the name belongs to the other kind, or the draft's number to another version.
+    """
     of_name = select(ArtifactRow).join(NamespaceRow).where(NamespaceRow.name == draft.namespace)
     artifact = session.scalar(of_name.where(ArtifactRow.name == draft.name))
     if artifact is not None:
         _check_kind(artifact, draft)
-    _pinned(session, draft.terms)
-    _parents(session, draft.about.parents)
+        if draft.number is not None and _existing(session, artifact.id, draft) is None:
+            _check_number(session, artifact.id, draft)
 
 
 def _check_kind(artifact: ArtifactRow, draft: Draft) -> None:
@@ -102,6 +109,18 @@ def _check_kind(artifact: ArtifactRow, draft: Draft) -> None:
         raise ConflictError(
             f"{draft.name} is a {artifact.kind}, and this is a {draft.manifest.kind}", "choose another name"
         )
+
+
+def _check_number(session: Session, artifact_id: int, draft: Draft) -> None:
+    """Refuse a number that another version of the name has, or had."""
+    if draft.number is None:
+        return
+    named, coming = f"{short_name(f'{draft.namespace}/{draft.name}')}@{draft.number}", draft.manifest.digest[:19]
+    mine = VersionRow.artifact_id == artifact_id, VersionRow.number == draft.number
+    if (present := session.scalar(select(VersionRow.digest).where(*mine))) is not None:
+        raise ConflictError(f"{named} is {present[:19]} here, and {coming} there", _OTHER)
+    if session.get(TombstoneRow, (artifact_id, draft.number)) is not None:
+        raise ConflictError(f"{named} was deleted here, and {coming} has this number there", _OTHER)
 
 
 def _lease(session: Session, staged: Sequence[Staged | BlobEntry]) -> datetime:
@@ -120,11 +139,9 @@ def _lease(session: Session, staged: Sequence[Staged | BlobEntry]) -> datetime:
 def _publish(session: Session, draft: Draft, staged: Sequence[Staged | BlobEntry], until: datetime) -> Saved:
     artifact = _artifact(session, draft)
     _make_live(session, {blob.digest for blob in staged}, until)
-    same = select(VersionRow.id).where(
-        VersionRow.artifact_id == artifact.id, VersionRow.digest == draft.manifest.digest
-    )
-    if (existing := session.scalar(same)) is not None:
-        return Saved(catalogue.load(session, existing), created=False)
+    if (same := _existing(session, artifact.id, draft)) is not None:
+        return Saved(catalogue.load(session, same), created=False)
+    _check_number(session, artifact.id, draft)
     row = _version_row(session, artifact, draft)
     (version,) = catalogue.summarise(session, [row.id])
     appoint(session, artifact.id)
@@ -132,6 +149,12 @@ def _publish(session: Session, draft: Draft, staged: Sequence[Staged | BlobEntry
     after = {"digest": row.digest, "kind": artifact.kind}
     events.record(session, artifact.namespace_id, "version.save", str(saved.version), after=after)
     return saved
+
+
+def _existing(session: Session, artifact_id: int, draft: Draft) -> int | None:
+    """Return the row of the version that the draft is already, under its name."""
+    mine = VersionRow.artifact_id == artifact_id, VersionRow.digest == draft.manifest.digest
+    return session.scalar(select(VersionRow.id).where(*mine))
 
 
 def _artifact(session: Session, draft: Draft) -> ArtifactRow:
@@ -175,7 +198,7 @@ def _version_row(session: Session, artifact: ArtifactRow, draft: Draft) -> Versi
         namespace_id=artifact.namespace_id,
         artifact_id=artifact.id,
         full_name=f"{draft.namespace}/{draft.name}",
-        number=artifact.next_version,
+        number=draft.number or artifact.next_version,
         digest=draft.manifest.digest,
         created_at=datetime.now(UTC),
         newest=False,
@@ -195,39 +218,13 @@ def _version_row(session: Session, artifact: ArtifactRow, draft: Draft) -> Versi
         labels=[LabelRow(key=key, value=value) for key, value in about.labels.items()],
         presets=[preset_row(name, preset) for name, preset in about.presets.items()],
     )
-    artifact.next_version += 1
+    artifact.next_version = max(artifact.next_version, row.number + 1)
     session.add(row)
     session.flush()
-    pins, parents = _pinned(session, draft.terms), _parents(session, about.parents)
-    session.add_all(RecipeTermRow(version_id=row.id, position=n, pinned_id=pin) for n, pin in enumerate(pins))
-    session.add_all(LineageRow(version_id=row.id, position=n, parent_id=pin) for n, pin in enumerate(parents))
+    made_of = ((RecipeTermRow, "pinned_id", pinned(session, draft)), (LineageRow, "parent_id", parents(session, draft)))
+    for link, column, ids in made_of:
+        session.add_all(link(version_id=row.id, position=n, **{column: other}) for n, other in enumerate(ids))
     return row
-
-
-def _pinned(session: Session, terms: Sequence[Term]) -> list[int]:
-    return [_pinned_version(session, term) for term in terms]
-
-
-def _pinned_version(session: Session, term: Term) -> int:
-    named = select(VersionRow.id).join(VersionRow.artifact).join(ArtifactRow.namespace)
-    called = NamespaceRow.name == term.namespace, ArtifactRow.name == term.name
-    found = session.scalar(named.where(*called, VersionRow.digest == term.digest))
-    if found is None:
-        raise NotFoundError(
-            f"the recipe pins {term.namespace}/{term.name} at {term.digest[:19]}, which is not in this library",
-            "compose it again from what is there",
-        )
-    return found
-
-
-def _parents(session: Session, digests: Sequence[str]) -> list[int]:
-    found = {}
-    for digest in digests:
-        oldest = select(VersionRow.id).where(VersionRow.digest == digest).order_by(VersionRow.id).limit(1)
-        found[digest] = session.scalar(oldest)
-        if found[digest] is None:
-            raise NotFoundError(f"the parent {digest[:19]} is not in this library", "save the parent first")
-    return [version_id for version_id in found.values() if version_id is not None]
 
 
 def insert_into(session: Session, row: type[Base]) -> sqlite.Insert | postgresql.Insert:

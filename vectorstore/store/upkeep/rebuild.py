@@ -9,14 +9,13 @@ from sqlalchemy import select
 
 from vectorstore.canonical import Json, digest
 from vectorstore.errors import IntegrityError, NotFoundError, UnavailableError, VectorstoreError
-from vectorstore.manifest import Manifest
+from vectorstore.manifest import MAX_MANIFEST, Manifest
 from vectorstore.store.blobs.protocol import Stored
-from vectorstore.store.save import commit_in_place
+from vectorstore.store.save import commit_blobs
 from vectorstore.store.schema import TombstoneRow
 from vectorstore.store.store import Store
 from vectorstore.store.upkeep.stored_draft import stored_draft
 
-MAX_MANIFEST = 1 << 20
 LOST = (
     "aliases, yanks, evaluations, events, and what was changed after saving (labels, presets, descriptions) were in "
     "the database alone; numbers follow the order in which the files came, so they differ where versions were deleted"
@@ -89,7 +88,7 @@ def _add(store: Store, file: Stored, rebuilt: Rebuilt, used: set[str], missing: 
         if _was_deleted(store, file.digest):
             return True
         draft = stored_draft(manifest, store.blobs.open)
-        saved = commit_in_place(store.database, store.blobs, draft, len(data))
+        saved = commit_blobs(store.database, store.blobs, draft, (), (*manifest.blobs, manifest.entry))
     except UnavailableError:
         raise
     except NotFoundError as error:
