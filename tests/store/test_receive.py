@@ -323,7 +323,7 @@ def test_a_crash_in_between_is_harmless(store: Store, sender: Sender, library_ur
             "-c",
             textwrap.dedent(KILLED),
             library_url,
-            blobs_folder,
+            store.blobs.root,
             tmp_path / "manifest",
             files,
             moment,
