@@ -1,174 +1,149 @@
-"""What steering costs: per hooked layer and pass, and 16 recipes in one batch against one at a time.
+"""What steering costs per hooked layer and forward pass, next to a raw hook and to other libraries.
 
-    python benchmarks/bench_hooks.py [--model REF] [--rounds N] [--tokens N] [--only layers|rows]
+    scripts/peers-venv
+    .venv-peers/bin/python -m benchmarks.bench_hooks [--rounds N] [--tokens N]
 
-Each round measures all arms one after another, in turn; the tables give medians over rounds, with the quartiles, of
-what is within a round: differences to the unsteered arm, or ratios. The first part counts the CPU time of one thread
-on a model whose layers but the first do nothing, so that their work does not drown what hooks cost.
+The model's layers but the first do nothing, so that their work does not drown what hooks cost; all but the first are
+steered, with a direction for each, while a text is generated on one thread. Each arm first has to give the logits of
+ours. Each round measures all arms, by CPU time; the table has medians and quartiles over rounds of the difference to
+the unsteered arm of the round. What a call of `generate` costs by itself is spread over its passes.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from statistics import median, quantiles
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, partial
 
-import numpy as np
 import torch
-from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from torch import Tensor
+from transformers import LlamaForCausalLM
 
+from benchmarks.peers import Generate, Steering, peers, raw_hook
+from benchmarks.rounds import Arm, Measured, interleaved, print_table, spread, timed
+from benchmarks.steered import OPERATORS, directions_of, generate, idle_model, plan_of
 from vectorstore.hooks import steer
-from vectorstore.models import load_model
-from vectorstore.models.layers import decoder_layers, site_widths
-from vectorstore.place import Place
-from vectorstore.plan import Plan, Step
+from vectorstore.plan import Plan
 
-LAYERS, WIDTH, ROWS = 101, 576, 16
-OPERATORS = ("add", "ablate", "clamp", "affine", "keepnorm", "piecewise")
-PROMPTS = (
-    "I went up to my friend and said",
-    "The weather today is",
-    "My favourite book tells of",
-    "She opened the door",
+LAYERS, WIDTH = 101, 576
+PROMPT = torch.ones(1, 4, dtype=torch.long)
+OURS = "ours: add"
+OTHERWISE = (
+    "unsteered",
+    "ours: add, prompt only",
+    *(f"ours: {operator}" for operator in OPERATORS if operator != "add"),
 )
-Steering = Callable[[], AbstractContextManager[None]]
+"""Arms that do something else than adding to every token."""
+Logits = Tensor | str
+"""`[passes, vocabulary]`, or why there are none."""
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="demo")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--tokens", type=int, default=24)
-    parser.add_argument("--only", choices=("layers", "rows"))
     options = parser.parse_args()
-    if options.only != "rows":
-        bench_layers(options.rounds, options.tokens)
-    if options.only != "layers":
-        bench_rows(*load_model(options.model), options.rounds, options.tokens)
-
-
-def bench_layers(rounds: int, tokens: int) -> None:
-    """Print the microseconds that each arm adds per hooked layer and forward pass of a decoding loop."""
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    model = small_model()
-    arms: dict[str, Steering] = {"unsteered": nullcontext, "raw hook": lambda: raw_hooks(model)}
-    for operator in OPERATORS:
-        arms[operator] = lambda operator=operator: steer(model, plan(LAYERS, WIDTH, operator))  # type: ignore[misc]
-    arms["add, prompt only"] = lambda: steer(model, plan(LAYERS, WIDTH, "add", "prompt"))
-    arms["add, a plan per row"] = lambda: steer(model, [plan(LAYERS, WIDTH, "add")])
-    ids = torch.ones(1, 4, dtype=torch.long)
-    seconds: dict[str, list[float]] = {name: [] for name in arms}
-    for number in range(rounds + 1):
-        for name, steering in arms.items():
-            with steering():
-                generate(model, ids, 2)  # directions are placed
-                taken = timed(time.thread_time, lambda: generate(model, ids, tokens))
-            if number:
-                seconds[name].append(taken)
-    torch.set_num_threads(threads)
-    print(f"{LAYERS} layers, all steered; {tokens} tokens; {rounds} rounds")
-    print(f"{'':<22}{'µs per layer and pass':>22}{'quartiles':>16}")
-    for name, values in seconds.items():
-        added = [
-            1e6 * (value - base) / tokens / LAYERS for value, base in zip(values, seconds["unsteered"], strict=True)
-        ]
-        low, _, high = quantiles(added)
-        print(f"{name:<22}{median(added):>22.2f}{f'{low:.2f}..{high:.2f}':>16}")
-
-
-def bench_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rounds: int, tokens: int) -> None:
-    """Print how many times faster a batch of ROWS recipes is than one at a time, and whether it says the same."""
-    count, width = len(decoder_layers(model)), site_widths(model)["resid_pre"]
-    plans = [plan(count, width, OPERATORS[row % len(OPERATORS)], layer=count // 2, seed=row) for row in range(ROWS)]
-    prompts = [PROMPTS[row % len(PROMPTS)] for row in range(ROWS)]
-    batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
-    singles = [tokenizer(prompt, return_tensors="pt")["input_ids"] for prompt in prompts]
-
-    def together(steering: AbstractContextManager[None]) -> list[list[int]]:
-        with steering:
-            written = generate(model, batch["input_ids"], tokens, attention_mask=batch["attention_mask"])
-        return written[:, batch["input_ids"].shape[1] :].tolist()
-
-    def one_by_one() -> list[list[int]]:
-        written = []
-        for each, ids in zip(plans, singles, strict=True):
-            with steer(model, each):
-                written.append(generate(model, ids, tokens)[0, ids.shape[1] :].tolist())
-        return written
-
-    same = sum(one == other for one, other in zip(together(steer(model, plans)), one_by_one(), strict=True))
-    ratios: dict[str, list[float]] = {"one at a time": [], "unsteered batch": []}
-    for _ in range(max(3, rounds // 3)):
-        batched = timed(time.perf_counter, lambda: together(steer(model, plans)))
-        ratios["one at a time"].append(timed(time.perf_counter, one_by_one) / batched)
-        ratios["unsteered batch"].append(timed(time.perf_counter, lambda: together(nullcontext())) / batched)
-    print(
-        f"\n{ROWS} recipes, {tokens} tokens each: the time of the other over that of one batch; {same} texts the same"
+    directions = directions_of(range(1, LAYERS), WIDTH)
+    theirs, missing = peers(model_of_its_own, directions)
+    arms = our_arms(directions) | theirs
+    answers = {name: logits_of(steering) for name, steering in arms.items()}
+    broken = [name for name, answer in answers.items() if isinstance(answer, str)]
+    measured = interleaved(
+        {name: arm(steering, options.tokens) for name, steering in arms.items() if name not in broken}, options.rounds
     )
-    for name, values in ratios.items():
-        low, _, high = quantiles(values)
-        print(f"{name:<22}{median(values):>22.2f}{f'{low:.2f}..{high:.2f}':>16}")
+    print(f"{LAYERS - 1} hooked layers of width {WIDTH}; {options.tokens} tokens; {options.rounds} rounds")
+    show(measured, answers, options.tokens)
+    for line in missing + [f"{name} is left out: {answers[name]}" for name in broken]:
+        print(line)
 
 
-def plan(  # noqa: PLR0913 - each has a default
-    count: int, width: int, operator: str, tokens: str = "all", *, layer: int | None = None, seed: int = 0
-) -> Plan:
-    """Return a plan that steers all layers, or one of them."""
-    direction = np.random.default_rng(seed).normal(size=width).astype(np.float32)
-    layers = range(count) if layer is None else [layer]
-    places = [Place("resid_pre", number) for number in layers]
-    return Plan(tuple(Step(operator, place, tokens, direction, {"value": 1.0}) for place in places))  # type: ignore[arg-type]
+def our_arms(directions: dict[int, Tensor]) -> dict[str, Steering]:
+    """Return the arms on the shared model: none, the raw hook, and ours."""
+    model = shared_model()
+    plans = {f"ours: {operator}": plan_of(directions, operator) for operator in OPERATORS}
+    plans["ours: add, at the inputs"] = plan_of(directions, site="resid_pre")
+    plans["ours: add, prompt only"] = plan_of(directions, tokens="prompt")
+    return {
+        "unsteered": partial(unsteered, model),
+        "raw hook": raw_hook(model, directions),
+        **{name: partial(ours, model, plan) for name, plan in plans.items()},
+        "ours: add, a plan per row": partial(ours, model, [plans[OURS]]),
+    }
 
 
-def small_model() -> LlamaForCausalLM:
-    """Return a model of many narrow layers, of which only the first does anything: it fills the cache."""
-    config = LlamaConfig(
-        vocab_size=64,
-        hidden_size=WIDTH,
-        intermediate_size=64,
-        max_position_embeddings=256,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=9,
-    )
-    model = LlamaForCausalLM(config).eval()
-    for layer in decoder_layers(model)[1:]:
-        layer.forward = lambda hidden, *_, **__: hidden  # type: ignore[assignment]
-    return model
+@cache
+def shared_model() -> LlamaForCausalLM:
+    """Return the model of the arms that leave it as it was."""
+    return model_of_its_own()
+
+
+def model_of_its_own() -> LlamaForCausalLM:
+    """Return a model for an arm that may change it."""
+    return idle_model(LAYERS, WIDTH)
 
 
 @contextmanager
-def raw_hooks(model: nn.Module) -> Iterator[None]:
-    """Add a direction at every layer by the shortest hook there is."""
-    direction = torch.randn(WIDTH)
-    handles = [
-        layer.register_forward_pre_hook(lambda _, args: (args[0] + direction, *args[1:]))
-        for layer in decoder_layers(model)
-    ]
+def unsteered(model: LlamaForCausalLM) -> Iterator[Generate]:
+    """Steer nothing."""
+    yield partial(generate, model)
+
+
+@contextmanager
+def ours(model: LlamaForCausalLM, plan: Plan | list[Plan]) -> Iterator[Generate]:
+    """Steer by a plan, or by one for each row."""
+    with steer(model, plan):
+        yield partial(generate, model)
+
+
+def arm(steering: Steering, tokens: int) -> Arm:
+    """Return what times a text, once directions are where they belong."""
+
+    def seconds() -> float:
+        with steering() as written:
+            written(PROMPT, 2)
+            return timed(lambda: written(PROMPT, tokens))
+
+    return seconds
+
+
+def logits_of(steering: Steering) -> Logits:
+    """Return the logits of each pass of a short text, as the head of whatever model runs gives them."""
+    seen: list[Tensor] = []
+
+    def keep(module: torch.nn.Module, _args: object, output: object) -> None:
+        if isinstance(module, torch.nn.Linear) and module.out_features == shared_model().config.vocab_size:
+            seen.append(output[0, -1:].clone())  # type: ignore[index]
+
+    handle = torch.nn.modules.module.register_module_forward_hook(keep)
     try:
-        yield
+        with steering() as written:
+            written(PROMPT, 3)
+    except Exception as error:  # noqa: BLE001 - whatever a peer raises is told, and the others are measured
+        return f"{type(error).__name__}: {error}".splitlines()[0]
     finally:
-        for handle in handles:
-            handle.remove()
+        handle.remove()
+    return torch.cat(seen)
 
 
-def generate(model: PreTrainedModel, ids: torch.Tensor, tokens: int, **inputs: torch.Tensor) -> torch.Tensor:
-    """Return the prompt and just as many new tokens."""
-    options = {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False, "pad_token_id": 2}
-    given = {"attention_mask": torch.ones_like(ids)} | inputs
-    written: torch.Tensor = model.generate(ids, **given, **options)  # type: ignore[operator]
-    return written
+def show(measured: Measured, answers: dict[str, Logits], tokens: int) -> None:
+    """Print a line for each arm."""
+    passes = tokens * (LAYERS - 1)
+    rows = []
+    for name, values in measured.items():
+        if name != "unsteered":
+            added = [1e6 * (each - base) / passes for each, base in zip(values, measured["unsteered"], strict=True)]
+            rows.append((name, *spread(added), "" if name in OTHERWISE else same(answers[name], answers[OURS])))
+    print_table(("", "µs per layer and pass", "quartiles", "the logits of `add`"), rows)
 
 
-def timed(clock: Callable[[], float], work: Callable[[], object]) -> float:
-    """Return the seconds that `work` takes by `clock`."""
-    start = clock()
-    work()
-    return clock() - start
+def same(logits: Logits, expected: Logits) -> str:
+    """Say whether the logits are those of ours within rounding."""
+    if isinstance(logits, str) or isinstance(expected, str) or logits.shape != expected.shape:
+        return "other passes"
+    return "yes" if torch.allclose(logits, expected, rtol=1e-3, atol=1e-4) else "no"
 
 
 if __name__ == "__main__":
