@@ -94,7 +94,8 @@ def total(place: Place, parts: Sequence[Part]) -> Array:
         for part, shape in zip(parts, shapes, strict=True):
             rows = scaled[: shape[0]]
             np.copyto(rows, part.directions[place])
-            rows *= part.factor(place)
+            if (factor := part.factor(place)) != 1:
+                rows *= factor
             first = first_position(part.tokens, shape[0], len(result))
             result[first : first + shape[0]] += rows
     return result

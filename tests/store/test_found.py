@@ -48,9 +48,9 @@ def full(name: str) -> str:
 
 
 def test_it_says_of_each_version_what_resolving_it_says(store: Store, names: list[str]):
-    with store.database.read() as session:
-        newest = find_newest(session, map(full, names))
-        pinned = find_pinned(session, [each.digest for each in newest.values()])
+    with store.database.look() as connection:
+        newest = find_newest(connection, map(full, names))
+        pinned = find_pinned(connection, [each.digest for each in newest.values()])
     for name in names:
         version = store.resolve(name)
         assert version.number == 2
@@ -70,17 +70,17 @@ def test_a_hundred_names_take_as_many_queries_as_two(store: Store, names: list[s
 
 def test_more_names_than_one_query_takes_are_all_found(store: Store, names: list[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(at_once, "AT_ONCE", 5)
-    with store.database.read() as session:
-        assert set(find_newest(session, map(full, names))) == set(map(full, names))
+    with store.database.look() as connection:
+        assert set(find_newest(connection, map(full, names))) == set(map(full, names))
 
 
 def test_what_is_yanked_or_not_there_is_not_among_them(store: Store, names: list[str]):
     store.yank("v1@2")
     for number in (1, 2):
         store.yank(f"v2@{number}")
-    with store.database.read() as session:
-        newest = find_newest(session, ["default/v1", "default/v2", "default/nobody", "nobody/v1"])
-        assert find_pinned(session, [f"sha256:{'0' * 64}"]) == {}
+    with store.database.look() as connection:
+        newest = find_newest(connection, ["default/v1", "default/v2", "default/nobody", "nobody/v1"])
+        assert find_pinned(connection, [f"sha256:{'0' * 64}"]) == {}
     assert {name: found.number for name, found in newest.items()} == {"default/v1": 1}
     assert names
 
@@ -91,9 +91,9 @@ def test_with_a_model_the_older_version_that_fits_is_meant(store: Store):
         for name in ("a", "b"):
             vector = make_vector(width=width)
             store.save(name, vector, make_card(vector, model=model))
-    with store.database.read() as session:
-        assert find_newest(session, ["default/a", "default/b"], mine) == {}
-        assert set(find_newest(session, ["default/a", "default/b"], other)) == {"default/a", "default/b"}
+    with store.database.look() as connection:
+        assert find_newest(connection, ["default/a", "default/b"], mine) == {}
+        assert set(find_newest(connection, ["default/a", "default/b"], other)) == {"default/a", "default/b"}
     plan = compose(store, "a + b", model=mine)
     assert [each.label for each in plan.ingredients] == ["default/a@1", "default/b@1"]
 

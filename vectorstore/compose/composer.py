@@ -12,7 +12,7 @@ from vectorstore.compose.pins import Pin, Pins, look_up, parsed, pinned
 from vectorstore.compose.program import pieces, plan_steps, target_layers, within
 from vectorstore.compose.scope import Piece, Scope
 from vectorstore.errors import ExpressionError, InvalidInputError, MisfitError
-from vectorstore.expression import Expression, Program
+from vectorstore.expression import Expression, Program, references
 from vectorstore.identity import ModelIdentity
 from vectorstore.part import Ingredient
 from vectorstore.place import Place, layers_text
@@ -22,6 +22,7 @@ from vectorstore.recipe import Recipe
 from vectorstore.reference import Reference
 from vectorstore.store import Store
 from vectorstore.store.version import Found
+from vectorstore.tokens import Tokens
 
 MAX_DEPTH = 32
 
@@ -56,8 +57,13 @@ def compose(
         raise ExpressionError(
             "its recipes and their functions are nested too deep", "save a flatter recipe", text=text
         ) from None
-    presets = {pin.term.reference: pin.term.preset for pin in pins.values() if pin.term.preset}
-    return Plan(plan_steps(program, composer.origins), text, composer.recipes_used, presets)
+    return Plan(plan_steps(program, composer.origins), text, composer.recipes_used, _presets(tree, pins))
+
+
+def _presets(tree: Expression, pins: Pins) -> dict[str, Preset]:
+    """Return what the presets of a text mean, by their references as written."""
+    used = ((reference, pins[reference.column].preset) for reference in references(tree))
+    return {str(reference): preset for reference, preset in used if preset}
 
 
 @dataclass
@@ -88,7 +94,7 @@ class _Composer:
         return Scope(text, pins, self.origins, self._vector, self._program)
 
     def _vector(self, pin: Pin, reference: Reference, coefficient: Coefficient) -> Combination:
-        preset = pin.term.preset
+        preset = pin.preset
         if pin.version.kind == "recipe":
             return self._recipe(pin.version, reference, preset or Preset(coefficient))
         origin = self._read(pin.version)
@@ -102,12 +108,13 @@ class _Composer:
         amount = Amount.of(preset.coefficient if preset else coefficient)
         if not amount:
             return {}
-        digest = pin.term.digest
-        sources = [Source(digest, place, tokens, place) for place in places]
-        for source in sources:
-            amount.factor(card, source.home)
-            _check_shape(origin, source, reference.preset if own_tokens else None)
-        return dict.fromkeys(sources, amount)
+        digest = pin.version.digest
+        combination: dict[Source, Amount] = {}
+        for place in places:
+            amount.factor(card, place)
+            _check_shape(origin, place, tokens, reference.preset if own_tokens else None)
+            combination[Source(digest, place, tokens, place)] = amount
+        return combination
 
     def _recipe(self, version: Found, reference: Reference, preset: Preset) -> Combination:
         if preset.coefficient.unit == "r" or preset.layers or preset.tokens:
@@ -133,7 +140,7 @@ class _Composer:
         if pin.version.kind != "recipe":
             return None
         nested = self._nested(pin.version)
-        if pin.term.preset:
+        if pin.preset:
             if isinstance(nested.tree, Program):
                 raise InvalidInputError(
                     f"{pin.version.reference} is a recipe of steps, and takes no coefficient",
@@ -195,14 +202,12 @@ def _layers(present: Sequence[int], *ranges: tuple[int, int] | None) -> set[int]
     return chosen
 
 
-def _check_shape(origin: Origin, source: Source, preset: str | None) -> None:
+def _check_shape(origin: Origin, place: Place, tokens: Tokens, preset: str | None) -> None:
     try:
-        check_tokens(origin.directions[source.home].shape, source.home, source.tokens)
+        check_tokens(origin.directions[place].shape, place, tokens)
     except InvalidInputError as error:
         said = f"preset '{preset}'" if preset else "the card"
-        raise InvalidInputError(
-            f"{said} of {origin.label} says '{source.tokens}': {error.problem}", error.hint
-        ) from error
+        raise InvalidInputError(f"{said} of {origin.label} says '{tokens}': {error.problem}", error.hint) from error
 
 
 def _check_pair(first: Ingredient, second: Ingredient, *, force: bool) -> None:

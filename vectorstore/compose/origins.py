@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from vectorstore.compose.combination import Amount, Combination, Source
 from vectorstore.part import Ingredient, PlanTerm
@@ -14,8 +14,7 @@ from vectorstore.tokens import Tokens
 from vectorstore.vector import Array
 
 
-@dataclass(frozen=True, eq=False)
-class Origin:
+class Origin(NamedTuple):
     """Where directions come from.
 
     Attributes:

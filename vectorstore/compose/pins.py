@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from vectorstore.errors import (
     ConflictError,
@@ -27,13 +26,15 @@ from vectorstore.store import Store
 from vectorstore.store.found import find_newest, find_pinned
 from vectorstore.store.version import Found, Version
 
+if TYPE_CHECKING:
+    from types import TracebackType
 
-@dataclass(frozen=True)
-class Pin:
-    """One reference: `term` is what a recipe keeps of it, `version` what it means."""
 
-    term: Term
+class Pin(NamedTuple):
+    """One reference: the version that it means, and what its preset does, where it has one."""
+
     version: Found
+    preset: Preset | None = None
 
 
 _parse = lru_cache(maxsize=64)(parse)
@@ -52,7 +53,7 @@ def pin(store: Store, expression: str | Expression, *, model: ModelIdentity | No
     """
     text, tree = parsed(expression)
     pins = look_up(store, text, tree, model)
-    return Recipe(text, tuple(pins[reference.column].term for reference in references(tree)))
+    return Recipe(text, tuple(_term(reference, pins[reference.column]) for reference in references(tree)))
 
 
 def parsed(expression: str | Expression) -> tuple[str, Expression]:
@@ -83,12 +84,11 @@ def look_up(store: Store, text: str, tree: Expression, model: ModelIdentity | No
     for reference in references(tree):
         name = reference.version_text
         if name in found:
-            pins[reference.column] = Pin(_term(reference, found[name]), found[name])
+            pins[reference.column] = Pin(found[name])
             continue
         with located(text, reference.column):
             versions[name] = version = versions.get(name) or _resolve(store, reference, model, force=force)
-            preset = _preset(version, reference.preset) if reference.preset else None
-            pins[reference.column] = Pin(_term(reference, version, preset), version)
+            pins[reference.column] = Pin(version, _preset(version, reference.preset) if reference.preset else None)
     return pins
 
 
@@ -114,23 +114,33 @@ def pinned(store: Store, recipe: Recipe, namespace: str | None = None) -> tuple[
             raise _broken(f"it says {reference}, and means {term.namespace}/{term.name} {term.digest[:19]}")
     columns = [reference.column for reference in references(tree)]
     terms = zip(columns, recipe.terms, strict=True)
-    with store.database.read() as session:
-        found = find_pinned(session, (term.digest for term in recipe.terms))
+    with store.database.look() as connection:
+        found = find_pinned(connection, (term.digest for term in recipe.terms))
     alike = {each.digest: each for each in sorted(found.values(), key=lambda each: each.namespace == namespace)}
-    return tree, {column: Pin(term, _pinned(store, term, found, alike)) for column, term in terms}
+    return tree, {column: Pin(_pinned(store, term, found, alike), term.preset) for column, term in terms}
 
 
-@contextmanager
-def located(text: str, column: int) -> Iterator[None]:
-    """Say in errors about a reference where it stands."""
-    try:
-        yield
-    except ExpressionError:
-        raise
-    except InvalidInputError as error:
-        raise ExpressionError(error.problem, error.hint, column=column, text=text) from error
-    except (NotFoundError, ConflictError) as error:
-        raise type(error)(f"{pointer(text, column)}: {error.problem}", error.hint) from error
+class located:  # noqa: N801 - called as a function is, like contextlib.suppress
+    """Say in errors about a reference where it stands. A class: every reference of an expression enters one."""
+
+    __slots__ = ("_column", "_text")
+
+    def __init__(self, text: str, column: int) -> None:
+        """Stand at `column` of `text`."""
+        self._text = text
+        self._column = column
+
+    def __enter__(self) -> None:
+        """Do nothing yet."""
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Raise the same error with its place, unless it has one."""
+        if error is None or isinstance(error, ExpressionError):
+            return
+        if isinstance(error, InvalidInputError):
+            raise ExpressionError(error.problem, error.hint, column=self._column, text=self._text) from error
+        if isinstance(error, NotFoundError | ConflictError):
+            raise type(error)(f"{pointer(self._text, self._column)}: {error.problem}", error.hint) from error
 
 
 def _found_at_once(store: Store, tree: Expression, model: ModelIdentity | None) -> dict[str, Found]:
@@ -139,8 +149,8 @@ def _found_at_once(store: Store, tree: Expression, model: ModelIdentity | None) 
     closer = {each.version_text for each in every if each.preset}
     bare = [each for each in every if not (each.version or each.alias or each.digest)]
     names = {each.version_text: f"{each.namespace}/{each.name}" for each in bare if each.version_text not in closer}
-    with store.database.read() as session:
-        newest = find_newest(session, names.values(), model)
+    with store.database.look() as connection:
+        newest = find_newest(connection, names.values(), model)
     return {text: newest[name] for text, name in names.items() if name in newest}
 
 
@@ -153,8 +163,9 @@ def _resolve(store: Store, reference: Reference, model: ModelIdentity | None, *,
         return store.resolve(reference)
 
 
-def _term(reference: Reference, version: Found, preset: Preset | None = None) -> Term:
-    return Term(str(reference), version.namespace, version.name, version.digest, version.kind, preset)
+def _term(reference: Reference, pin: Pin) -> Term:
+    version = pin.version
+    return Term(str(reference), version.namespace, version.name, version.digest, version.kind, pin.preset)
 
 
 def _preset(version: Version, name: str) -> Preset:

@@ -9,8 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Row, Select, Text, any_, bindparam, cast, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import ARRAY, ColumnElement, Connection, Row, Select, Text, any_, bindparam, cast, select, text
 
 from vectorstore.identity import ModelIdentity
 from vectorstore.manifest import BlobEntry
@@ -23,26 +22,28 @@ AT_ONCE = 500
 _VERSIONS, _BLOBS = VersionRow.__table__.c, VersionBlobRow.__table__.c
 
 
-def find_newest(session: Session, full_names: Iterable[str], model: ModelIdentity | None = None) -> dict[str, Found]:
+def find_newest(
+    connection: Connection, full_names: Iterable[str], model: ModelIdentity | None = None
+) -> dict[str, Found]:
     """Return the newest version that is not yanked of each `namespace/name` that has one, by that.
 
     With `model`, vectors that do not fit it are left out: an older version may fit.
     """
-    names = full_names if model is None else _fitting(session, full_names, model)
-    return {each.full_name: each for each in _found(session, "full_name", names)}
+    names = full_names if model is None else _fitting(connection, full_names, model)
+    return {each.full_name: each for each in _found(connection, "full_name", names)}
 
 
-def find_pinned(session: Session, digests: Iterable[str]) -> dict[tuple[str, str], Found]:
+def find_pinned(connection: Connection, digests: Iterable[str]) -> dict[tuple[str, str], Found]:
     """Return the versions of these digests that are there, by `namespace/name` and digest."""
-    return {(each.full_name, each.digest): each for each in _found(session, "digest", digests)}
+    return {(each.full_name, each.digest): each for each in _found(connection, "digest", digests)}
 
 
-def _fitting(session: Session, full_names: Iterable[str], model: ModelIdentity) -> list[str]:
+def _fitting(connection: Connection, full_names: Iterable[str], model: ModelIdentity) -> list[str]:
     """Return the names whose newest version is a recipe, or was computed on a model that fits."""
     columns = _VERSIONS.id, _VERSIONS.full_name, _VERSIONS.model
-    query = select(*columns).where(_among("full_name", sqlite=is_sqlite(session)), _VERSIONS.newest)
+    query = select(*columns).where(_among("full_name", sqlite=is_sqlite(connection)), _VERSIONS.newest)
     with undamaged():
-        made_on = {row.full_name: to_model(row) for row in _rows(session, query, full_names)}
+        made_on = {row.full_name: to_model(row) for row in _rows(connection, query, full_names)}
     return [name for name, other in made_on.items() if other is None or other.fit(model) != "mismatch"]
 
 
@@ -68,18 +69,18 @@ def _among(key: str, *, sqlite: bool) -> ColumnElement[bool]:
     return _VERSIONS[key] == any_(cast(bindparam("keys"), ARRAY(Text)))
 
 
-def _found(session: Session, key: str, keys: Iterable[str]) -> Iterator[Found]:
+def _found(connection: Connection, key: str, keys: Iterable[str]) -> Iterator[Found]:
     with undamaged():
-        rows = _rows(session, _query(key, sqlite=is_sqlite(session)), keys)
+        rows = _rows(connection, _query(key, sqlite=is_sqlite(connection)), keys)
         for _, same in groupby(rows, itemgetter(0)):
             yield _one(list(same))
 
 
-def _rows(session: Session, query: Select[Any], keys: Iterable[str]) -> Iterator[Row[Any]]:
-    wanted, sqlite = sorted(set(keys)), is_sqlite(session)
+def _rows(connection: Connection, query: Select[Any], keys: Iterable[str]) -> Iterator[Row[Any]]:
+    wanted, sqlite = sorted(set(keys)), is_sqlite(connection)
     for start in range(0, len(wanted), AT_ONCE):
         some = wanted[start : start + AT_ONCE]
-        yield from session.connection().execute(query, {"keys": json.dumps(some) if sqlite else some}).all()
+        yield from connection.execute(query, {"keys": json.dumps(some) if sqlite else some}).all()
 
 
 def _one(rows: Sequence[Sequence[Any]]) -> Found:
