@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -48,12 +48,26 @@ def locked(session: Session, reference: Reference) -> VersionRow:
         return session.get_one(VersionRow, version_id, populate_existing=True)
 
 
-def set_alias(session: Session, row: VersionRow, version: Version, alias: str) -> Change | None:
-    """Let `alias` mean this version; it moves here if it meant another. None where it did already."""
+def set_alias(
+    session: Session,
+    row: VersionRow,
+    version: Version,
+    alias: str,
+    *,
+    expect: Callable[[str | None], object] | None = None,
+) -> Change | None:
+    """Let `alias` mean this version; it moves here if it meant another. None where it did already.
+
+    `expect` is given the digest of the version that it means now, if any, and raises if it shall not move.
+    """
     check_name(alias, "alias")
     if alias.startswith("sha256"):
         raise InvalidInputError(f"the alias '{alias}' would read as a digest", "choose another")
     present = session.get(AliasRow, (row.artifact_id, alias))
+    if expect is not None:
+        expect(
+            session.scalar(select(VersionRow.digest).where(VersionRow.id == present.version_id)) if present else None
+        )
     if present is not None and present.version_id == row.id:
         return None
     before = None

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sqlalchemy import select
+
 from vectorstore.canonical import digest, strict_loads
 from vectorstore.card import Card
 from vectorstore.codec import unpack
 from vectorstore.errors import ConflictError, IntegrityError
 from vectorstore.fields import Fields
-from vectorstore.manifest import ITEMS_BLOB, RECIPE_BLOB, VECTOR_BLOB, BlobEntry
+from vectorstore.manifest import ITEMS_BLOB, MANIFEST_TYPE, RECIPE_BLOB, VECTOR_BLOB, BlobEntry
 from vectorstore.recipe import Recipe
 from vectorstore.store.blobs.protocol import Blobs
+from vectorstore.store.database import Database
+from vectorstore.store.tables import BLOB_SIZES
 from vectorstore.store.version import Found
 from vectorstore.vector import SteeringVector
 
@@ -44,6 +48,19 @@ def read_recipe(blobs: Blobs, version: Found) -> Recipe:
     """
     _require(version, "recipe", "read")
     return Recipe.from_bytes(bytes(hashed(blobs.open, _entry(version, RECIPE_BLOB))))
+
+
+def read_manifest(database: Database, blobs: Blobs, version: Found) -> bytes:
+    """Return the bytes of a version's manifest.
+
+    Raises:
+        IntegrityError: when the blob is missing, or is not what it was.
+    """
+    with database.look() as connection:
+        size = connection.scalar(select(BLOB_SIZES.c.size).where(BLOB_SIZES.c.digest == version.digest))
+    if size is None:
+        raise IntegrityError(f"the manifest of {version.reference} is missing", "restore the library from a backup")
+    return bytes(hashed(blobs.open, BlobEntry(MANIFEST_TYPE, version.digest, size)))
 
 
 def _require(version: Found, kind: str, other: str) -> None:

@@ -33,6 +33,11 @@ def acting(name: str, token: str | None = None) -> Iterator[None]:
         _acting.reset(before)
 
 
+def act(name: str, token: str | None = None) -> None:
+    """Let what is changed in this context from now on be done by `name`."""
+    _acting.set((name, token))
+
+
 def actor() -> str:
     """Return who is at work: as `acting` says, else `$LOGNAME`, `$USER`, or the system's name for the user."""
     if (said := _acting.get()) is not None:

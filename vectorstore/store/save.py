@@ -81,7 +81,8 @@ def commit_blobs(
         check_name(session, draft)
         pinned(session, draft)
         parents(session, draft)
-        until = _lease(session, every)
+        until = datetime.now(UTC) + LEASE
+        lease(session, every, until)
     for blob in staged:
         blob.publish()
     for entry in present:  # from the lease on they stay
@@ -123,9 +124,8 @@ def _check_number(session: Session, artifact_id: int, draft: Draft) -> None:
         raise ConflictError(f"{named} was deleted here, and {coming} has this number there", _OTHER)
 
 
-def _lease(session: Session, staged: Sequence[Staged | BlobEntry]) -> datetime:
-    """Note blobs as pending, or renew the lease of those that are there; return until when they are kept."""
-    until = datetime.now(UTC) + LEASE
+def lease(session: Session, staged: Sequence[Staged | BlobEntry], until: datetime) -> None:
+    """Note blobs as pending, or renew the lease of those that are there: until then they are kept."""
     for blob in sorted(staged, key=lambda blob: blob.digest):
         values = {"digest": blob.digest, "size": blob.size, "state": "pending", "leased_until": until}
         statement = insert_into(session, BlobRow).values(values)
@@ -133,7 +133,6 @@ def _lease(session: Session, staged: Sequence[Staged | BlobEntry]) -> datetime:
         longer = case((BlobRow.leased_until > until, BlobRow.leased_until), else_=until)
         # Whoever collects it at this moment holds the row's lock until the file is gone; then this makes a new row.
         session.execute(statement.on_conflict_do_update(index_elements=["digest"], set_={"leased_until": longer}))
-    return until
 
 
 def _publish(session: Session, draft: Draft, staged: Sequence[Staged | BlobEntry], until: datetime) -> Saved:

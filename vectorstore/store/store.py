@@ -177,6 +177,15 @@ class Store:
         """
         return self._contents(version, contents.read_recipe)
 
+    def read_manifest(self, version: Found | Reference | str) -> bytes:
+        """Return the bytes of a version's manifest, whose digest is its identity.
+
+        Raises:
+            IntegrityError: when they are missing or damaged.
+            NotFoundError: as for `resolve`.
+        """
+        return self._contents(version, partial(contents.read_manifest, self.database))
+
     def list(  # noqa: PLR0913 - each narrows the list, and none is needed
         self,
         namespace: str | None = None,
@@ -229,20 +238,20 @@ class Store:
 
     def set_alias(self, reference: str | Reference, alias: str) -> Version:
         """Let `alias` mean this version; it moves here if it meant another one. Returns the version as it is now."""
-        return self._change(reference, partial(changes.set_alias, alias=alias))
+        return self.change(reference, partial(changes.set_alias, alias=alias))
 
     def remove_alias(self, reference: str | Reference, alias: str) -> Version:
         """Remove an alias, on whatever version of the name it is; returns the version that had it."""
         of_alias = replace(_name(reference), alias=check_name(alias, "alias"))
-        return self._change(of_alias, partial(changes.remove_alias, alias=alias))
+        return self.change(of_alias, partial(changes.remove_alias, alias=alias))
 
     def set_label(self, reference: str | Reference, key: str, value: str) -> Version:
         """Label a version `key=value`."""
-        return self._change(reference, partial(changes.set_label, key=key, value=value))
+        return self.change(reference, partial(changes.set_label, key=key, value=value))
 
     def remove_label(self, reference: str | Reference, key: str) -> Version:
         """Remove a label."""
-        return self._change(reference, partial(changes.remove_label, key=key))
+        return self.change(reference, partial(changes.remove_label, key=key))
 
     def set_preset(self, reference: str | Reference, name: str, preset: Preset | str | float) -> Version:
         """Keep a named coefficient with a version.
@@ -250,33 +259,59 @@ class Store:
         Raises:
             InvalidInputError: when it asks for layers that are not there, or tokens that do not suit the directions.
         """
-        return self._change(reference, partial(changes.set_preset, name=name, preset=Preset.parse(preset)))
+        return self.change(reference, partial(changes.set_preset, name=name, preset=Preset.parse(preset)))
 
     def remove_preset(self, reference: str | Reference, name: str) -> Version:
         """Remove a preset."""
-        return self._change(reference, partial(changes.remove_preset, name=name))
+        return self.change(reference, partial(changes.remove_preset, name=name))
 
     def set_description(self, reference: str | Reference, description: str) -> Version:
         """Describe a version anew."""
-        return self._change(reference, partial(changes.set_description, description=description))
+        return self.change(reference, partial(changes.set_description, description=description))
 
     def yank(self, reference: str | Reference, reason: str = "") -> Version:
         """Withdraw a version: a bare name means it no more, while what names or pins it outright still gets it."""
         check_text("reason", reason)
-        return self._change(reference, partial(changes.yank, reason=reason))
+        return self.change(reference, partial(changes.yank, reason=reason))
 
     def restore(self, reference: str | Reference) -> Version:
         """Take a yank back."""
-        return self._change(reference, changes.restore)
+        return self.change(reference, changes.restore)
 
     def deprecate(self, reference: str | Reference, reason: str) -> Version:
         """Tell whoever uses a version why they should no longer; it goes on working, and a bare name may mean it."""
         check_text("reason", reason)
-        return self._change(reference, partial(changes.deprecate, reason=reason))
+        return self.change(reference, partial(changes.deprecate, reason=reason))
 
     def undeprecate(self, reference: str | Reference) -> Version:
         """Take a deprecation back."""
-        return self._change(reference, changes.undeprecate)
+        return self.change(reference, changes.undeprecate)
+
+    def change(
+        self, reference: str | Reference, *wanted: ChangeVersion, expect: Callable[[Version], object] | None = None
+    ) -> Version:
+        """Change a version in one transaction, under the lock of its name: all of it or nothing, an event for each.
+
+        Args:
+            reference: the version.
+            wanted: functions of `vectorstore.store.changes`, in order.
+            expect: sees the version as it is, and raises if nothing shall change.
+        """
+        parsed = _reference(reference).plain()
+        with self.database.write() as session:
+            row = changes.locked(session, parsed)
+            (version,) = assemble(session, [row.id])
+            if expect is not None:
+                expect(version)
+            made: list[Change] = []
+            for change in wanted:
+                if (done := change(session, row, version)) is not None:
+                    made.append(done)
+                    version = changed(session, row)
+            for done in made:
+                subject = str(version)
+                events.record(session, row.namespace_id, done.action, subject, before=done.before, after=done.after)
+            return version
 
     def delete(self, reference: str | Reference, reason: str = "") -> Version:
         """Delete a version for good, and return what it was; its number never means anything else.
@@ -309,19 +344,6 @@ class Store:
                 if str(again) == str(found):
                     raise
                 found = again
-
-    def _change(self, reference: str | Reference, change: ChangeVersion) -> Version:
-        """Change one version in one transaction with its event, under the lock of its name."""
-        parsed = _reference(reference).plain()
-        with self.database.write() as session:
-            row = changes.locked(session, parsed)
-            (present,) = assemble(session, [row.id])
-            done = change(session, row, present)
-            if done is None:
-                return present
-            version = changed(session, row)
-            events.record(session, row.namespace_id, done.action, str(version), before=done.before, after=done.after)
-            return version
 
 
 def _reference(reference: str | Reference) -> Reference:

@@ -38,6 +38,7 @@ VERSIONS = table(
     column("newest", Boolean),
     column("model"),
 )
+BLOB_SIZES = table("blobs", *map(column, ("digest", "size")))
 BLOBS = table("version_blobs", *map(column, ("version_id", "position", "media_type", "digest", "size")))
 SITES = table(
     "version_sites", *map(column, ("version_id", "site", "layer", "width", "positions", "norm", "residual_norm"))

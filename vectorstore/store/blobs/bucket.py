@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 import obstore
@@ -90,6 +91,20 @@ class Bucket:
             except FileNotFoundError:
                 self._require()
                 raise no_bucket(self.address(key)) from None
+
+    def put(self, key: str, data: memoryview) -> None:
+        """Send an object, over one that is there."""
+        with self._request(key):
+            try:
+                obstore.put(self.store, key, data)
+            except FileNotFoundError:
+                self._require()
+                raise no_bucket(self.address(key)) from None
+
+    def link(self, key: str, seconds: float) -> str:
+        """Return a URL from which anybody may get the object for so long."""
+        with self._request(key):
+            return str(obstore.sign(self.store, "GET", key, timedelta(seconds=seconds)))
 
     def remove(self, key: str) -> None:
         """Remove an object, if it is there."""

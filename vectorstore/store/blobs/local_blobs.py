@@ -11,10 +11,11 @@ import mmap
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vectorstore.canonical import is_digest
 from vectorstore.errors import IntegrityError, UnavailableError
@@ -22,7 +23,11 @@ from vectorstore.store.blobs.folders import make_folder, sync_folder
 from vectorstore.store.blobs.protocol import Check, Stored
 from vectorstore.store.engine import unavailable
 
+if TYPE_CHECKING:
+    from types import TracebackType
+
 SMALL = 1 << 16  # bytes; each mapping also holds one of the few files that a process may have open
+_PIECE = 1 << 20
 _RESTORE = "restore it from a backup, or compute the vector again and save it"
 
 
@@ -118,6 +123,19 @@ class LocalBlobs:
             finally:
                 os.close(descriptor)
 
+    def file(self, digest: str, size: int) -> Path:
+        """Return the file.
+
+        Raises:
+            IntegrityError, UnavailableError: as for `open`.
+        """
+        self.open(digest, size)
+        return self._path(digest)
+
+    def link(self, _digest: str, _seconds: float) -> None:
+        """Return None: a folder has no URLs."""
+        return
+
     def verify(self, digest: str, size: int, *, full: bool) -> None:
         """Look at the file; `full` reads and hashes it.
 
@@ -154,6 +172,41 @@ class LocalBlobs:
             sync_folder(path.parent)
         return str(away)
 
+    def put_part(self, upload: str, offset: int, data: Iterable[bytes]) -> int:
+        """Keep a part in `tmp`, synced, over one that came there before; return its number of bytes.
+
+        Raises:
+            UnavailableError: when the disk cannot take it.
+        """
+        part, path = self.root / "tmp" / uuid.uuid4().hex, self._part(upload, offset)
+        with _disk():
+            make_folder(part.parent)
+            try:
+                _, size = _write(part, data, None)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+            sync_folder(path.parent)
+        return size
+
+    def parts(self, upload: str) -> Iterator[bytes]:
+        """Yield the parts of an upload, in order.
+
+        Raises:
+            UnavailableError: when they cannot be read.
+        """
+        with _disk():
+            for path in self._part_paths(upload):
+                with path.open("rb") as file:
+                    while chunk := file.read(_PIECE):
+                        yield chunk
+
+    def drop_parts(self, upload: str) -> None:
+        """Remove the parts of an upload, if there are any."""
+        with _disk():
+            for path in self._part_paths(upload):
+                path.unlink(missing_ok=True)
+
     def leftovers(self, before: datetime) -> list[str]:
         """Return the files in `tmp` that nobody has written to since `before`."""
         with _disk():
@@ -166,6 +219,12 @@ class LocalBlobs:
             for path in swept:
                 Path(path).unlink(missing_ok=True)
         return swept
+
+    def _part(self, upload: str, offset: int) -> Path:
+        return self.root / "tmp" / f"{upload}-{offset:020d}"
+
+    def _part_paths(self, upload: str) -> list[Path]:
+        return sorted((self.root / "tmp").glob(f"{upload}-*"))
 
     def _require_root(self) -> None:
         if not self.root.is_dir():
@@ -204,13 +263,17 @@ def _mapped(descriptor: int) -> memoryview:
     return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
 
 
-@contextmanager
-def _disk() -> Iterator[None]:
-    """Turn the disk's errors into ours."""
-    try:
-        yield
-    except OSError as error:
-        raise unavailable(error) from error
+class _disk:  # noqa: N801 - called as a function is, like contextlib.suppress
+    """Turn the disk's errors into ours. A class: reading a small blob takes hardly longer than entering a generator."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, OSError):
+            raise unavailable(error) from error
 
 
 def _stored(path: Path) -> list[Stored]:

@@ -1,6 +1,7 @@
 """ObjectBlobs: blobs in an object store (S3 and what speaks like it, Google Cloud Storage, Azure).
 
-`sha256/ab/<hex>` holds them, below the prefix of the URL; `quarantine/` what was damaged or belonged to nobody. What is
+`sha256/ab/<hex>` holds them, below the prefix of the URL; `quarantine/` what was damaged or belonged to nobody, and
+`parts/` what is being sent to the service in parts. What is
 being written is a local file until it is sent, and what was read or written stays in a local folder by its digest:
 that folder can be removed at any time.
 """
@@ -92,6 +93,23 @@ class ObjectBlobs:
             return self.cache.open(digest, size)
         return self._fetch(digest, size)
 
+    def file(self, digest: str, size: int) -> Path:
+        """Return the file in which the bytes are kept here; they are fetched, and hashed, if they are not.
+
+        Raises:
+            IntegrityError, NotAllowedError, UnavailableError: as for `open`.
+        """
+        self.open(digest, size)
+        return self.cache.file(digest, size)
+
+    def link(self, digest: str, seconds: float) -> str:
+        """Return a signed URL of the object.
+
+        Raises:
+            NotAllowedError, UnavailableError: when the store cannot sign.
+        """
+        return self.bucket.link(_key(digest), seconds)
+
     def verify(self, digest: str, size: int, *, full: bool) -> None:
         """Look at the object itself, whatever is kept here; `full` reads and hashes it.
 
@@ -136,13 +154,45 @@ class ObjectBlobs:
         self._forget(digest)
         return self.bucket.address(away)
 
+    def put_part(self, upload: str, offset: int, data: Iterable[bytes]) -> int:
+        """Keep a part in the bucket, over one that came there before; return its number of bytes.
+
+        Raises:
+            NotAllowedError, UnavailableError: when the store does not take it.
+        """
+        views: list[memoryview] = []
+        with _disk():
+            staged = self.cache.stage(data, views.append)
+        try:
+            self.bucket.put(f"{_parts(upload)}/{offset:020d}", views[0])
+        finally:
+            staged.discard()
+        return staged.size
+
+    def parts(self, upload: str) -> Iterator[bytes]:
+        """Yield the parts of an upload, in order."""
+        for entry in sorted(self.bucket.list(_parts(upload)), key=lambda entry: entry["path"]):
+            yield from self.bucket.read(entry["path"], entry["size"])
+
+    def drop_parts(self, upload: str) -> None:
+        """Remove the parts of an upload, if there are any."""
+        for entry in list(self.bucket.list(_parts(upload))):
+            self.bucket.remove(entry["path"])
+
     def leftovers(self, before: datetime) -> list[str]:
-        """Return the local files that nobody has written to since `before`, and that were never sent."""
-        return self.cache.leftovers(before)
+        """Return the local files that were never sent, and parts, that nobody has written to since `before`."""
+        return [*self.cache.leftovers(before), *map(self.bucket.address, self._old_parts(before))]
 
     def sweep(self, before: datetime) -> list[str]:
-        """Remove those, and return their paths."""
-        return self.cache.sweep(before)
+        """Remove those, and return where they lay."""
+        swept = self.cache.sweep(before)
+        for key in self._old_parts(before):
+            self.bucket.remove(key)
+            swept.append(self.bucket.address(key))
+        return swept
+
+    def _old_parts(self, before: datetime) -> list[str]:
+        return [entry["path"] for entry in self.bucket.list("parts") if entry["last_modified"] < before]
 
     def _fetch(self, digest: str, size: int) -> memoryview:
         key = _key(digest)
@@ -160,6 +210,10 @@ class ObjectBlobs:
     def _forget(self, digest: str) -> None:
         with _disk():
             self.cache.delete(digest)
+
+
+def _parts(upload: str) -> str:
+    return f"parts/{upload}"
 
 
 def _key(digest: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 Check = Callable[[memoryview], object]
@@ -49,6 +50,12 @@ class Blobs(Protocol):
     def open(self, digest: str, size: int) -> memoryview:
         """Return the bytes, without reading them."""
 
+    def file(self, digest: str, size: int) -> Path:
+        """Return a local file that has the bytes, for who sends them on."""
+
+    def link(self, digest: str, seconds: float) -> str | None:
+        """Return a URL from which anybody may get the bytes for so long; None where there is no such thing."""
+
     def verify(self, digest: str, size: int, *, full: bool) -> None:
         """Raise an IntegrityError unless the bytes are where they are kept for good; `full` reads and hashes them."""
 
@@ -61,8 +68,17 @@ class Blobs(Protocol):
     def quarantine(self, digest: str) -> str:
         """Put the bytes where nobody reads them, and return where that is; the digest is free again."""
 
+    def put_part(self, upload: str, offset: int, data: Iterable[bytes]) -> int:
+        """Keep a part of what is being sent, over one that came there before; return its number of bytes."""
+
+    def parts(self, upload: str) -> Iterator[bytes]:
+        """Yield the parts of an upload, in order."""
+
+    def drop_parts(self, upload: str) -> None:
+        """Remove the parts of an upload, if there are any."""
+
     def leftovers(self, before: datetime) -> list[str]:
-        """Return where bytes lie that were staged before this moment and never published."""
+        """Return where bytes lie that were staged, or sent in parts, before this moment and never published."""
 
     def sweep(self, before: datetime) -> list[str]:
         """Remove those, and return where they lay."""
