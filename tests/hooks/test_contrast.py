@@ -168,7 +168,19 @@ def test_a_scored_batch_of_any_architecture_is_what_each_text_is_alone(architect
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "opt", "bloom", "gemma2", "qwen3_moe", "openai-gpt"])
 @pytest.mark.parametrize("tail", [0, 3])
 def test_generate_goes_on_as_three_streams_that_all_get_the_new_tokens(architecture, use_cache, tail):
-    check_generate(tiny_model(architecture), ContrastPlan(GOOD, BAD, (0, 1), 0.8, tail=tail), use_cache=use_cache)
+    model = tiny_model(architecture)
+    if not is_padded_well(model):
+        pytest.skip("this transformers counts padding as positions here, unsteered too")
+    check_generate(model, ContrastPlan(GOOD, BAD, (0, 1), 0.8, tail=tail), use_cache=use_cache)
+
+
+def is_padded_well(model):
+    """Say whether `generate` gives a padded prompt, unsteered, what it gives it alone; not with GPT-1 in version 4."""
+    batch, alone = (
+        model.generate(**batch_of([ids_of(text) for text in texts]), **GREEDY, **RECORDED).logits[0][0]
+        for texts in (PROMPTS, PROMPTS[:1])
+    )
+    return torch.allclose(batch, alone, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])

@@ -215,18 +215,11 @@ def test_no_tokenizer_is_made_out_of_nothing(tmp_path: Path, architecture: str):
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("{}", "the tokenizer of 'tiny-llama' is damaged"),
-        ("[]", "the tokenizer of 'tiny-llama' is damaged"),
-        ('{"version": "1.0", "added_tokens": []}', "the tokenizer of 'tiny-llama' is damaged"),
-        ('{"version": "1.0", "added_', "a file of model 'tiny-llama' is damaged"),
-        ("", "a file of model 'tiny-llama' is damaged"),
-    ],
+    "text", ["{}", "[]", '{"version": "1.0", "added_tokens": []}', '{"version": "1.0", "added_', ""]
 )
-def test_a_damaged_tokenizer_is_an_integrity_error(folder: Path, text: str, problem: str):
+def test_a_damaged_tokenizer_is_an_integrity_error(folder: Path, text: str):
     (folder / "tokenizer.json").write_text(text)
-    with pytest.raises(IntegrityError, match=problem):
+    with pytest.raises(IntegrityError, match=r"(the tokenizer|a file) of (model )?'tiny-llama' is damaged"):
         load_model(str(folder))
 
 

@@ -80,6 +80,12 @@ def test_another_first_token_of_its_own_stays_the_only_one():
     assert first_id(tokenizer) == 0
 
 
+def test_a_marker_of_chat_turns_before_every_text_gives_way_to_the_beginning_of_a_text():
+    tokenizer = fast("<|im_start|>", "<|endoftext|>", bos="<|im_start|>", template="<|im_start|> $A")
+    prepare(tokenizer)
+    assert tokenizer("hello")["input_ids"] == [1, 7]
+
+
 @pytest.mark.parametrize(
     ("specials", "names", "expected"),
     [

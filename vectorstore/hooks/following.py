@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -67,10 +67,35 @@ def _replace(model: nn.Module) -> _Replaced:
             with ExitStack() as stack:
                 for follower in tuple(replaced.followers):
                     stack.enter_context(follower(args, kwargs))
+                stack.enter_context(_calling_in_chunks(model))
                 return original(*args, **kwargs)
 
         model.__dict__["generate"] = replaced.now = generate
     return replaced
+
+
+@dataclass(frozen=True)
+class _Called:
+    """A model whose `forward` is a call of it, hooks included."""
+
+    model: nn.Module
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the model's own
+        return getattr(self.model, "__call__" if name == "forward" else name)
+
+
+@contextmanager
+def _calling_in_chunks(model: nn.Module) -> Iterator[None]:
+    """Let a prefill in chunks pass the hooks of the model: transformers 4 runs its `forward` there, past them."""
+    chunks = getattr(type(model), "_prefill_chunking", None)
+    if chunks is None or "_prefill_chunking" in model.__dict__:
+        yield
+        return
+    model.__dict__["_prefill_chunking"] = partial(chunks, _Called(model))
+    try:
+        yield
+    finally:
+        del model.__dict__["_prefill_chunking"]
 
 
 def _put_back(model: nn.Module, replaced: _Replaced) -> None:

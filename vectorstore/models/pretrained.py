@@ -93,12 +93,18 @@ def _read_tokenizer(source: Source, **options: Any) -> PreTrainedTokenizerBase: 
     except (VectorstoreError, MemoryError, json.JSONDecodeError, UnicodeDecodeError):
         raise  # `translated` says what of these is damage
     except (OSError, ValueError, ImportError) as error:
+        if type(error.__context__) is Exception:  # of tokenizers; transformers 4 wants protobuf to look at it
+            raise _damaged_tokenizer(source, error.__context__) from error
         raise _no_tokenizer(source, first_line(error).rstrip(":")) from error
     except Exception as error:  # whatever transformers stumbles over, and the plain Exception of tokenizers
-        raise IntegrityError(
-            f"the tokenizer of '{source.name}' is damaged ({first_line(error)})", "get its tokenizer files again"
-        ) from error
+        raise _damaged_tokenizer(source, error) from error
     return tokenizer
+
+
+def _damaged_tokenizer(source: Source, why: BaseException) -> IntegrityError:
+    return IntegrityError(
+        f"the tokenizer of '{source.name}' is damaged ({first_line(why)})", "get its tokenizer files again"
+    )
 
 
 def _no_tokenizer(source: Source, why: str) -> NotFoundError:
@@ -141,6 +147,7 @@ def _read_gguf(source: Source, dtype: torch.dtype | str) -> Loaded:
             "get the file again, or load the model from its folder or hub id",
         ) from error
     _forget_quantization(model)
+    _take_special_tokens(tokenizer, model.config)
     return model, tokenizer
 
 
@@ -153,6 +160,14 @@ def _require_gguf(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise IntegrityError(f"{path.name} is not a GGUF file", "get the file again from where it came")
+
+
+def _take_special_tokens(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> None:
+    """Give the tokenizer the file's own: transformers 4 takes BOS for EOS and reads no padding."""
+    for name in ("bos", "eos", "pad"):
+        number = getattr(config, f"{name}_token_id", None)
+        if number is not None:
+            setattr(tokenizer, f"{name}_token", tokenizer.convert_ids_to_tokens(number))
 
 
 def _forget_quantization(model: PreTrainedModel) -> None:

@@ -34,7 +34,7 @@ def prepare(tokenizer: PreTrainedTokenizerBase) -> None:
     tokenizer.padding_side = "left"
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
     before, after = _added(tokenizer)
-    if not before and (bos := bos_token(tokenizer)) is not None:
+    if _is_no_beginning(tokenizer, before) and (bos := bos_token(tokenizer)) is not None:
         _add_only(tokenizer, (tokenizer.get_vocab()[bos],))
     elif after:
         _add_only(tokenizer, before)
@@ -104,6 +104,11 @@ def bos_token(tokenizer: PreTrainedTokenizerBase) -> str | None:
     if tokenizer.bos_token in _TURN_MARKERS:
         return end_of_text or tokenizer.bos_token
     return tokenizer.bos_token or end_of_text or tokenizer.eos_token
+
+
+def _is_no_beginning(tokenizer: PreTrainedTokenizerBase, leading: Ids) -> bool:
+    """Say whether it is nothing, or a marker of chat turns, as transformers 4 puts before texts of a GGUF file."""
+    return all(token in _TURN_MARKERS for token in tokenizer.convert_ids_to_tokens(list(leading)))
 
 
 def _with_leading(tokenizer: PreTrainedTokenizerBase, text: str, leading: Ids, written: str) -> Ids:
