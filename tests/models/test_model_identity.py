@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import hashlib
+import struct
 import weakref
 from pathlib import Path
 
@@ -55,6 +57,27 @@ def test_a_head_that_equals_the_embeddings_may_be_tied_or_not():
     with torch.no_grad():
         loose.lm_head.weight.add_(1)
     assert identify(tied).fingerprint != identify(loose).fingerprint
+
+
+@pytest.mark.parametrize("changed", ["nothing", "another dtype", "strides", "a part of a larger one", "few values"])
+def test_a_fingerprint_is_the_digest_of_64_evenly_spaced_values_of_each_parameter(changed: str):
+    model = tiny_model(vocab_size=67, tie_word_embeddings=False)  # 67 x 32 values, and 32 in a norm: not whole 64ths
+    layer = model.model.layers[1].mlp
+    weight = layer.up_proj.weight.detach()
+    if changed == "another dtype":
+        layer.bfloat16()
+    elif changed == "strides":
+        layer.up_proj.weight = nn.Parameter(weight.T.contiguous().T)
+    elif changed == "a part of a larger one":
+        layer.up_proj.weight = nn.Parameter(torch.cat((weight + 1, weight))[len(weight) :])
+    elif changed == "few values":
+        layer.register_parameter("scale", nn.Parameter(torch.randn(())))
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        flat = parameter.detach().flatten().bfloat16().view(torch.int16).tolist()
+        chosen = flat if len(flat) < 64 else [flat[number * len(flat) // 64] for number in range(64)]
+        digest.update(f"{name}{list(parameter.shape)}".encode() + struct.pack(f"<{len(chosen)}h", *chosen))
+    assert identify(model).fingerprint == f"sha256:{digest.hexdigest()}"
 
 
 def test_a_compiled_model_is_still_the_same():

