@@ -27,18 +27,20 @@ class Counter(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def operations(model, plan, new_tokens):
+def operations(model, plan, new_tokens, coefficient=1.0, **settings):
     options = {"max_new_tokens": new_tokens, "min_new_tokens": new_tokens, "do_sample": False}
-    with steer(model, plan), Counter() as counter:
+    with steer(model, plan, **settings) as steering, Counter() as counter:
+        steering.coefficient = coefficient
         model.generate(**LEFT, **options)
     return counter.count
 
 
-def per_decoding_step(plan):
+def per_decoding_step(plan, **settings):
     """Return how many operations steering adds to one decoding step."""
     model = tiny_model("llama")
-    counts = [operations(model, each, new) for each in (plan, Plan()) for new in (10, 4)]
-    return ((counts[0] - counts[1]) - (counts[2] - counts[3])) / 6
+    steered = [operations(model, plan, new, **settings) for new in (10, 4)]
+    unsteered = [operations(model, Plan(), new) for new in (10, 4)]
+    return ((steered[0] - steered[1]) - (unsteered[0] - unsteered[1])) / 6
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,16 @@ def test_plans_of_their_own_for_each_row_cost_no_more():
 def test_a_gate_that_is_open_or_closed_for_all_costs_nothing_itself(threshold, expected):
     plan = Plan((gate(step("add", LAYERS[2]), threshold, LAYERS[0]),))
     assert per_decoding_step(plan) == expected
+
+
+@pytest.mark.parametrize("coefficient", [0.5, 0])
+def test_a_coefficient_costs_nothing_and_without_one_no_operation_is_left(coefficient):
+    plan = Plan(tuple(step("add", place) for place in LAYERS))
+    assert per_decoding_step(plan, coefficient=coefficient) == (LAYER_COUNT if coefficient else 0)
+    assert per_decoding_step([plan, plan], coefficient=[coefficient, 2]) == LAYER_COUNT
+
+
+def test_a_schedule_costs_one_operation_a_layer_more_where_it_changes_the_coefficient_and_none_elsewhere():
+    plan = Plan(tuple(step("add", place) for place in LAYERS))
+    assert per_decoding_step(plan, schedule=lambda index: 0.5**index) == 2 * LAYER_COUNT
+    assert per_decoding_step(plan, schedule=lambda index: 0.5 if index else 1.0) == LAYER_COUNT

@@ -13,8 +13,8 @@ from tests.hooks.test_gate import gate
 from tests.hooks.test_operators import GREEDY, NAMES, STEERED, step
 from tests.tiny_models import tiny_model
 from vectorstore.errors import InvalidInputError, MisfitError
+from vectorstore.hooks.arrangement import actions_by_place
 from vectorstore.hooks.rows import Rows
-from vectorstore.hooks.schedule import schedule
 from vectorstore.hooks.steer import steer
 from vectorstore.models.layers import site_widths
 from vectorstore.place import SITES, Place
@@ -154,9 +154,9 @@ def test_one_plan_for_several_rows_is_one_plan():
 
 def test_what_many_plans_add_at_one_place_is_one_operation():
     plans = [add_plan(PLACE, direction_of(32, seed=seed)) for seed in range(16)]
-    assert {place: len(actions) for place, actions in schedule(plans, Rows(range(16))).items()} == {PLACE: 1}
+    assert {place: len(actions) for place, actions in actions_by_place(plans, Rows(range(16))).items()} == {PLACE: 1}
     mixed = [Plan((step("add"), step("clamp"))), Plan((step("ablate"), step("add"))), Plan((step("affine"),))]
-    assert len(schedule(mixed, Rows(range(3)))[PLACE]) == 3, "add, then ablate with affine and clamp, then add"
+    assert len(actions_by_place(mixed, Rows(range(3)))[PLACE]) == 3, "add, then ablate with affine and clamp, then add"
 
 
 @pytest.mark.parametrize("count", [1, 3, 5])

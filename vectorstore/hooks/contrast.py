@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vectorstore.errors import InvalidInputError
+from vectorstore.hooks.arrangement import Arrangement
+from vectorstore.hooks.coefficients import Coefficients
 from vectorstore.hooks.contrast_plan import ContrastPlan
 from vectorstore.hooks.following import followers, following_generate
 from vectorstore.hooks.hidden import Transform, on_place
 from vectorstore.hooks.prompt import cache_length
-from vectorstore.hooks.rows import Rows
 from vectorstore.hooks.span import DecodeSpan
 from vectorstore.hooks.streams import Streams, added
 from vectorstore.hooks.tracker import Tracker
@@ -61,7 +62,7 @@ def contrast(
     require_bos(tokenizer)
     instructions = [text_ids(tokenizer, text) for text in (plan.positive, plan.negative)]
     check_ids(model, [token for instruction in instructions for token in instruction])
-    streams, tracker = Streams(model, plan, instructions), Tracker(model, prompt_length, Rows(), lambda *_: None)
+    streams, tracker = Streams(model, plan, instructions), Tracker(model, prompt_length, Arrangement(), Coefficients())
     beside = _Beside(streams, tracker, len(leading_ids(tokenizer)))
     with ExitStack() as stack:
         stack.enter_context(tracker.following())
@@ -86,7 +87,7 @@ class _Beside:
         ids = given.get("input_ids")
         if ids is None:
             raise InvalidInputError("contrast vectors need the text's tokens", "pass input_ids, not inputs_embeds")
-        span, start = self._tracker.span, cache_length(given.get("past_key_values"))
+        span, start = self._tracker.under_way.span, cache_length(given.get("past_key_values"))
         if isinstance(span, DecodeSpan):
             self._streams.go_on(ids, torch.ones_like(ids, dtype=torch.bool), start)
             return
@@ -102,7 +103,7 @@ class _Beside:
         def transform(hidden: Tensor) -> Tensor | None:
             if self._streams.running:
                 return self._streams.at_layer(layer, hidden)
-            _ = self._tracker.span  # an error where only a part of the model is being run
+            _ = self._tracker.under_way  # an error where only a part of the model is being run
             change = self._streams.changes.get(layer)
             return None if change is None else added(hidden, change)
 

@@ -16,10 +16,10 @@ class CompatibleModelWarning(UserWarning):
     """The model has the vector's architecture, size and vocabulary, but other weights: a fine-tune, a quantisation."""
 
 
-def check_fit(model: nn.Module, plan: Plan, *, force: bool = False) -> None:
+def check_fit(model: nn.Module, plan: Plan, *, force: bool = False, level: int = 5) -> None:
     """Check that every version in `plan` was computed on this model, and every step fits its shape.
 
-    Warns with CompatibleModelWarning where the shape fits but the weights are others.
+    Warns with CompatibleModelWarning where the shape fits but the weights are others, `level` frames up from here.
 
     Raises:
         MisfitError: naming the version or step that does not fit.
@@ -34,7 +34,7 @@ def check_fit(model: nn.Module, plan: Plan, *, force: bool = False) -> None:
                     f"{ingredient.label} was computed on {made_on.reference}, which has {difference} than "
                     f"{identity.reference}; its strength may differ",
                     CompatibleModelWarning,
-                    stacklevel=5,
+                    stacklevel=level,
                 )
     if plan.steps:
         widths, count = site_widths(model), len(decoder_layers(model))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from vectorstore.hooks.arrangement import Check
 from vectorstore.hooks.rows import Rows
 from vectorstore.hooks.span import Span
-from vectorstore.hooks.tracker import Check
 from vectorstore.models.identity import identify
 from vectorstore.plan import Plan
 from vectorstore.tokens import Tokens

@@ -72,10 +72,12 @@ class Operator:
     Attributes:
         change: what is done to the activations.
         prepare: of a step, the direction `[..., width]` and the target `[..., 1]`, in float64.
+        additive: whether the direction is what the plan says, and may be multiplied by a coefficient.
     """
 
     change: Change
     prepare: Callable[[Step], tuple[Array, Array]]
+    additive: bool = False
 
 
 def _plain(step: Step) -> tuple[Array, Array]:
@@ -105,9 +107,9 @@ def _edited(step: Step) -> tuple[Array, Array]:
 
 
 OPERATORS: dict[str, Operator] = {
-    "add": Operator(shift, _plain),
-    "keepnorm": Operator(turn, _plain),
-    "piecewise": Operator(amplify, _whole),
+    "add": Operator(shift, _plain, additive=True),
+    "keepnorm": Operator(turn, _plain, additive=True),
+    "piecewise": Operator(amplify, _whole, additive=True),
     "ablate": Operator(set_part, _ablated),
     "clamp": Operator(set_part, _clamped),
     "affine": Operator(set_part, _edited),

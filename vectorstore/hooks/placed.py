@@ -35,12 +35,12 @@ class PlacedStep:
         if self._tokens in BY_POSITION:
             return self._apply_by_position(hidden, span)
         where = self._among_rows(span.where(self._tokens), span)
-        if where is None:
+        pair = None if where is None else self._stack.pair(hidden, span)
+        if pair is None:
             return None
-        if not self._rows.shared:
-            return self._changed(hidden, self._stack.by_row(hidden, span.batch), where, span)
-        pair = self._stack.shared(hidden)
-        return self._change(hidden, *pair) if where is True else self._changed(hidden, pair, where, span)
+        if where is True and pair[0].ndim == 1:
+            return self._change(hidden, *pair)
+        return self._changed(hidden, pair, where, span)
 
     def _apply_by_position(self, hidden: Tensor, span: Span | DecodeSpan) -> Tensor | None:
         found = self._own_rows(span)
@@ -48,7 +48,8 @@ class PlacedStep:
             return None
         own, inside = found
         where = self._among_rows(inside, span)
-        return None if where is None else self._changed(hidden, self._stack.by_token(hidden, own), where, span)
+        pair = None if where is None else self._stack.by_token(hidden, own, span.coefficient)
+        return None if pair is None else self._changed(hidden, pair, where, span)
 
     def _own_rows(self, span: Span | DecodeSpan) -> tuple[Tensor, Tensor] | None:
         counts = self._stack.counts

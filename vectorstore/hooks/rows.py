@@ -16,6 +16,7 @@ class Rows:
     Attributes:
         shared: whether all rows follow plan 0.
         plans: how many plans there are.
+        prompts: how many prompts there are; None where any number will do.
     """
 
     def __init__(self, numbers: Sequence[int] | None = None) -> None:
@@ -23,6 +24,7 @@ class Rows:
         self._numbers = numbers
         self.shared = numbers is None
         self.plans = 1 if numbers is None else max(numbers) + 1
+        self.prompts = None if numbers is None else len(numbers)
 
     def check(self, prompts: int) -> None:
         """Check that there is a plan for each of so many prompts.

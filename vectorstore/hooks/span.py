@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vectorstore.errors import InvalidInputError
+from vectorstore.hooks.coefficients import Coefficient
 from vectorstore.tokens import Tokens, first_position
 
 Where = Tensor | Literal[True] | None
@@ -37,6 +38,7 @@ class Span:
         prompt_end: `[batch, 1]` or `[1, 1]`: first column after the prompt.
         prompts: how many prompts the batch has; each has the same number of rows.
         memory: of the generation that the pass belongs to.
+        coefficient: what vectors are multiplied by.
     """
 
     start: int
@@ -45,6 +47,7 @@ class Span:
     prompt_end: Tensor
     prompts: int
     memory: Memory = field(default_factory=dict)
+    coefficient: Coefficient = 1.0
 
     @property
     def batch(self) -> int:
@@ -174,11 +177,13 @@ class DecodeSpan:
         batch: the number of rows.
         device: where the inputs are.
         memory: of the generation that the pass belongs to.
+        coefficient: what vectors are multiplied by.
     """
 
     batch: int
     device: torch.device
     memory: Memory
+    coefficient: Coefficient
 
     def where(self, tokens: Tokens) -> Where:
         """Return True for `all` and `generated`, None for the prompt's kinds."""

@@ -7,50 +7,72 @@ a model, the model's `generate` tells it where the prompt ends; a bare forward i
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vectorstore.errors import InvalidInputError
+from vectorstore.hooks.arrangement import Action, Arrangement
+from vectorstore.hooks.coefficients import Coefficients
 from vectorstore.hooks.following import following_generate
 from vectorstore.hooks.prompt import cache_length, real_prompt
-from vectorstore.hooks.rows import Rows
 from vectorstore.hooks.span import DecodeSpan, Memory, Span
+from vectorstore.place import Place
 
-Check = Callable[[Span, Tensor | None], None]
-"""Called with each pass that begins at the first column, and its `input_ids`; raises if the plan does not suit it."""
+
+class Pass(NamedTuple):
+    """A forward pass, and what is to be done in it: as it was when the pass began."""
+
+    span: Span | DecodeSpan
+    actions: Mapping[Place, Sequence[Action]]
 
 
 class Tracker:
     """Follows the forward passes of one model."""
 
-    def __init__(self, model: nn.Module, prompt_length: int | Tensor | None, rows: Rows, check: Check) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        prompt_length: int | Tensor | None,
+        arrangement: Arrangement,
+        coefficients: Coefficients,
+    ) -> None:
         """Prepare to follow `model`; `prompt_length` (columns, or `[batch]` of them) is for bare forwards."""
         self._model = model
         self._prompt_length = prompt_length
-        self._rows = rows
-        self._check = check
+        self._coefficients = coefficients
         self._names = tuple(inspect.signature(model.forward).parameters)
         self._prompt: Tensor | None = None  # [prompts, columns] of the generate call that is under way
         self._memory: Memory = {}  # of that call, or of the bare forwards since the last one that began a text
-        self._span: Span | DecodeSpan | None = None
+        self._pass: Pass | None = None
+        self.arrangement = arrangement
 
     @property
-    def span(self) -> Span | DecodeSpan:
+    def under_way(self) -> Pass:
         """The pass that is under way.
 
         Raises:
             InvalidInputError: when only a part of the model is being run.
         """
-        if self._span is None:
+        if self._pass is None:
             raise InvalidInputError(
                 f"a layer ran outside of {type(self._model).__name__}'s forward pass",
                 "call the model that was given to steer(), not a part of it",
             )
-        return self._span
+        return self._pass
+
+    def take(self, arrangement: Arrangement) -> None:
+        """Do something else from the next pass on.
+
+        Raises:
+            InvalidInputError: when the batch of the `generate` that is under way has another number of rows.
+        """
+        if self._prompt is not None:
+            arrangement.rows.check(self._prompt.shape[0])
+        self.arrangement = arrangement
 
     @contextmanager
     def following(self) -> Iterator[None]:
@@ -66,7 +88,7 @@ class Tracker:
         outer = self._prompt, self._memory
         self._prompt, self._memory = real_prompt(self._model, args, kwargs), {}
         try:
-            self._rows.check(self._prompt.shape[0])
+            self.arrangement.rows.check(self._prompt.shape[0])
             yield
         finally:
             self._prompt, self._memory = outer
@@ -77,17 +99,28 @@ class Tracker:
         inputs = ids if ids is not None else embeds
         if inputs is None:
             raise InvalidInputError("the model was called without input_ids", "pass input_ids or inputs_embeds")
-        start = cache_length(given.get("past_key_values"))
+        start, arrangement = cache_length(given.get("past_key_values")), self.arrangement
         if self._prompt is not None and start >= self._prompt.shape[1]:
-            self._span = DecodeSpan(inputs.shape[0], inputs.device, self._memory)
+            span = self._decoding(inputs, start - self._prompt.shape[1] + 1)
+            self._pass = Pass(span, arrangement.actions)
             return
-        span = self._make_span(inputs, start, given.get("attention_mask"))
+        begun = self._make_span(inputs, start, given.get("attention_mask"))
         if start == 0:
-            self._check(span, ids)
-        self._span = span
+            arrangement.check(begun, ids)
+        self._pass = Pass(begun, arrangement.actions)
 
     def _end(self, *_: object) -> None:
-        self._span = None
+        self._pass = None
+
+    def _decoding(self, inputs: Tensor, index: int) -> DecodeSpan:
+        """Return the pass whose first token is the new one of this index; of several, each has its own."""
+        batch, length = inputs.shape[:2]
+        if length == 1:
+            coefficient = self._coefficients.at(index, batch, inputs.device)
+        else:
+            indices = torch.arange(index, index + length, device=inputs.device)[None]
+            coefficient = self._coefficients.among(indices, batch)
+        return DecodeSpan(batch, inputs.device, self._memory, coefficient)
 
     def _make_span(self, inputs: Tensor, start: int, mask: object) -> Span:
         batch, length = inputs.shape[:2]
@@ -97,13 +130,15 @@ class Tracker:
             real, prompt_end = _rows(self._prompt.to(inputs.device), batch), self._prompt.shape[1]
             real = torch.cat((real, real.new_ones(batch, max(0, end - prompt_end))), dim=1)
         else:
-            self._rows.check(prompts := batch)
+            self.arrangement.rows.check(prompts := batch)
             real = _real_columns(mask, batch, start, end).to(inputs.device)
             prompt_end = end if self._prompt_length is None else self._prompt_length  # type: ignore[assignment]
             if start == 0 or self._prompt_length is None:  # where all is prompt, each pass is one of its own
                 self._memory = {}
         ends = torch.as_tensor(prompt_end, device=inputs.device).reshape(-1, 1)
-        return Span(start, length, real, ends, prompts, self._memory)
+        indices = torch.arange(start + 1, end + 1, device=inputs.device)[None] - ends  # [batch or 1, tokens]
+        coefficient = self._coefficients.among(indices.clamp(min=0), batch)
+        return Span(start, length, real, ends, prompts, self._memory, coefficient)
 
 
 def _rows(prompt: Tensor, batch: int) -> Tensor:

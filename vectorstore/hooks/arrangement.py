@@ -1,19 +1,61 @@
-"""Schedule: what the hook of each place does, in the order of the plans."""
+"""Arrangement: what the hook of each place does, in the order of the plans."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from torch import Tensor
+
+from vectorstore.errors import InvalidInputError
+from vectorstore.hooks.coefficients import Coefficients
 from vectorstore.hooks.gate import Gate
 from vectorstore.hooks.operators import get_operator
 from vectorstore.hooks.placed import PlacedStep
 from vectorstore.hooks.rows import Rows
+from vectorstore.hooks.span import Span
 from vectorstore.place import Place
 from vectorstore.plan import Plan, Step
 
 Action = Gate | PlacedStep
+
+Check = Callable[[Span, Tensor | None], None]
+"""Called with each pass that begins at the first column, and its `input_ids`; raises if the plans do not suit it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arrangement:
+    """What is done at each place, for which rows.
+
+    Attributes:
+        actions: by place, in the order of every plan.
+        rows: which plan each row follows.
+        check: whether a batch suits the plans.
+        fixed: an operator among them that takes no coefficient; empty where there is none.
+    """
+
+    actions: Mapping[Place, Sequence[Action]] = field(default_factory=dict)
+    rows: Rows = field(default_factory=Rows)
+    check: Check = lambda _span, _input_ids: None
+    fixed: str = ""
+
+    def check_coefficients(self, coefficients: Coefficients) -> None:
+        """Check that the plans can be multiplied by these.
+
+        Raises:
+            InvalidInputError: for an operator that takes no coefficient, or numbers that are not one for each row.
+        """
+        if self.fixed and not coefficients.plain:
+            raise InvalidInputError(
+                f"'{self.fixed}' takes no coefficient", "only add, keepnorm and piecewise do; or change() the plan"
+            )
+        if isinstance(coefficients.value, tuple) and self.rows.prompts != len(coefficients.value):
+            raise InvalidInputError(
+                f"there are {len(coefficients.value)} coefficients for "
+                + ("one plan" if self.rows.prompts is None else f"{self.rows.prompts} rows"),
+                "give one number, or a list of plans and a number for each",
+            )
 
 
 @dataclass(frozen=True)
@@ -29,7 +71,7 @@ class Gated:
         return get_operator(self.step.operator).change, self.step.tokens, self.gates
 
 
-def schedule(plans: Sequence[Plan], rows: Rows) -> dict[Place, list[Action]]:
+def actions_by_place(plans: Sequence[Plan], rows: Rows) -> dict[Place, list[Action]]:
     """Return for each place what is done there, the order of every plan kept.
 
     Plans steer different rows, so that steps of several plans may be one wherever each plan's own order allows it.
