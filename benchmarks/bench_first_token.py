@@ -3,10 +3,11 @@
     python -m benchmarks.bench_first_token [--model REF] [--rounds N] [--profile]
 
 An SQLite library of its own gets, for each round, recipes that pin sums of ten vectors each, which were computed on the
-model, so that no round finds what another has read; `again` does the same recipes once more. The parts are: the
-model's identity, the version that the name means, its recipe, the plan (which reads the vectors), and hooks with their
-directions up to where the first forward pass could start. `first token` is what a steered text of one token takes more
-than an unsteered one, all of these parts included. Milliseconds, medians over rounds.
+model, so that no round finds what another has read; `again` does the same recipes once more. The parts are: the version
+that the name means, its recipe, the plan (which reads the vectors), and hooks with their directions up to where the
+first forward pass could start, the check of the model's weights included. `first token` is what a text of one token
+takes more than an unsteered one when all this comes before it, the name given to `compose` as it is. The model's
+identity is taken once, when the model is loaded. Milliseconds, medians over rounds.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ from vectorstore.models.layers import decoder_layers
 from vectorstore.store import Store
 
 TERMS = 10
-PARTS = ("identity", "resolve", "read the recipe", "compose", "place", "all of these", "first token")
+PARTS = ("resolve", "read the recipe", "compose", "place", "all of these", "first token", "identity, once")
 Times = tuple[float, float]
 """Seconds by wall clock, and of CPU."""
+Demo = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 
 class Watch:
@@ -65,19 +67,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--profile", action="store_true", help="print where a round spends its time")
     options = parser.parse_args()
-    model, tokenizer = load_model(options.model)
-    count = len(decoder_layers(model))
+    demo = load_model(options.model)
+    count = len(decoder_layers(demo[0]))
     for layers in ([count // 2], list(range(count))):
-        with library(model, tokenizer, layers, 2 * options.rounds + 3) as store:
+        with library(demo, layers, 2 * options.rounds + 3) as store:
             rounds = range(options.rounds + 1)
-            laps = {name: [whole(store, model, tokenizer, each) for each in rounds] for name in ("first", "again")}
+            laps = {name: [whole(store, demo, each) for each in rounds] for name in ("first", "again")}
             print(f"\n{TERMS} vectors at {len(layers)} layers, {options.rounds} rounds")
             print_table(
                 ("ms", "first: wall", "first: CPU", "again: wall", "again: CPU"),
                 [(part, *(cell(laps[time][1:], part, clock) for time in laps for clock in (0, 1))) for part in PARTS],
             )
             if options.profile:
-                profile(store, model, tokenizer, f"mood{2 * options.rounds + 2}")
+                profile(store, demo, f"mood{2 * options.rounds + 2}")
 
 
 def cell(laps: list[dict[str, Times]], part: str, clock: int) -> str:
@@ -86,11 +88,9 @@ def cell(laps: list[dict[str, Times]], part: str, clock: int) -> str:
 
 
 @contextmanager
-def library(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, layers: list[int], recipes: int
-) -> Iterator[Store]:
+def library(demo: Demo, layers: list[int], recipes: int) -> Iterator[Store]:
     """Give a library of recipes, each of vectors of its own."""
-    identity = identify(model, tokenizer)
+    identity = identify(*demo)
     with tempfile.TemporaryDirectory() as folder:
         url, blobs = f"sqlite:///{folder}/library.sqlite", str(Path(folder) / "blobs")
         with Store.open(url, blobs=blobs) as store:
@@ -109,24 +109,25 @@ def save(store: Store, name: str, identity: ModelIdentity, layers: list[int], se
     store.save(name, vector, make_card(vector, model=identity))
 
 
-def whole(store: Store, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, number: int) -> dict[str, Times]:
+def whole(store: Store, demo: Demo, number: int) -> dict[str, Times]:
     """Return the times of the parts with one recipe, and of a first token with another."""
+    model, tokenizer = demo
     ids = tokenizer("The weather today is", return_tensors="pt")["input_ids"]
-    laps = parts(store, model, tokenizer, f"mood{2 * number}")
+    watch = Watch()
+    identity = identify(model, tokenizer)
+    laps = {"identity, once": watch.lap()} | parts(store, model, identity, f"mood{2 * number}")
     alone = min(_token(model, ids) for _ in range(3))
     watch = Watch()
-    with steer(model, compose(store, f"mood{2 * number + 1}", model=identify(model, tokenizer))):
+    with steer(model, compose(store, f"mood{2 * number + 1}", model=identity)):
         generate(model, ids, 1)
     wall, cpu = watch.lap()
     return laps | {"first token": (wall - alone[0], cpu - alone[1])}
 
 
-def parts(store: Store, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> dict[str, Times]:
+def parts(store: Store, model: PreTrainedModel, identity: ModelIdentity, name: str) -> dict[str, Times]:
     """Return the times of the parts up to the first forward pass."""
     laps = {}
     watch = Watch()
-    identity = identify(model, tokenizer)
-    laps["identity"] = watch.lap()
     version = store.resolve(name, model=identity)
     laps["resolve"] = watch.lap()
     recipe = store.read_recipe(version)
@@ -145,10 +146,10 @@ def _token(model: PreTrainedModel, ids: torch.Tensor) -> Times:
     return watch.lap()
 
 
-def profile(store: Store, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+def profile(store: Store, demo: Demo, name: str) -> None:
     """Print the functions that take longest, by themselves and with all that they call."""
     profiler = cProfile.Profile()
-    profiler.runcall(parts, store, model, tokenizer, name)
+    profiler.runcall(parts, store, demo[0], identify(*demo), name)
     pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
     pstats.Stats(profiler).sort_stats("cumtime").print_stats("vectorstore", 45)
 
