@@ -23,6 +23,7 @@ COMMANDS = {
     "diff": Entry("diff:diff", "Show in what two versions differ."),
     "import": Entry("import_:import_file", "Save a vector of another tool, or one that `steer export` wrote."),
     "export": Entry("export:export", "Write a vector to a file, byte for byte as the library keeps it."),
+    "bundle": Entry("bundle:bundle", "Carry versions with all that they need to another library."),
     "compose": Entry("compose:compose", "Show what an expression does to each layer; save it as a recipe."),
     "generate": Entry("generate:generate", "Generate text with a model that is steered.", slow=True),
     "score": Entry("score:score", "Say how far texts lie along a direction; nothing is steered.", slow=True),

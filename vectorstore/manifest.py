@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from vectorstore.canonical import Json, canonical_bytes, digest, is_digest, strict_loads
 from vectorstore.errors import IntegrityError
@@ -25,6 +26,7 @@ ITEMS_BLOB = "application/jsonl"
 RECIPE_BLOB = "application/vnd.steering-vectorstore.recipe-body.v1+json"
 _BODIES = {"vector": VECTOR_BLOB, "recipe": RECIPE_BLOB}
 NAME_ANNOTATION = "org.opencontainers.image.ref.name"
+EMPTY_CONFIG = b"{}"
 _EMPTY_CONFIG: Json = {
     "mediaType": "application/vnd.oci.empty.v1+json",
     "digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
@@ -33,8 +35,7 @@ _EMPTY_CONFIG: Json = {
 }
 
 
-@dataclass(frozen=True)
-class BlobEntry:
+class BlobEntry(NamedTuple):
     """A blob that belongs to the version: its media type, its digest, and its size in bytes."""
 
     media_type: str

@@ -13,6 +13,9 @@ from tests.cli.steering import Steer
 SUBCOMMANDS = [
     ("alias", "set"),
     ("alias", "remove"),
+    ("bundle", "apply"),
+    ("bundle", "create"),
+    ("bundle", "verify"),
     ("db", "backup"),
     ("db", "check"),
     ("db", "current"),
@@ -40,8 +43,8 @@ def everything() -> list[tuple[tuple[str, ...], click.Command]]:
 
 
 def test_the_commands_are_those_of_the_design():
-    names = """init demo compute list show history similar diff import export compose generate score alias preset label
-    describe yank restore delete lineage audit recompute methods datasets gc fsck db"""
+    names = """init demo compute list show history similar diff import export bundle compose generate score alias preset
+    label describe yank restore delete lineage audit recompute methods datasets gc fsck db"""
     assert list(COMMANDS) == names.split()
     assert sorted(path for path, _ in everything() if len(path) > 1) == sorted(SUBCOMMANDS)
 

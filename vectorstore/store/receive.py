@@ -28,7 +28,7 @@ from vectorstore.store.schema import BlobRow, VersionRow
 from vectorstore.store.store import Store
 from vectorstore.store.texts import split_name
 from vectorstore.store.upkeep.stored_draft import stored_draft
-from vectorstore.store.version import Saved
+from vectorstore.store.version import Saved, Version
 
 Fetch = Callable[[BlobEntry], Iterable[bytes]]
 """What brings the bytes of a blob, in pieces."""
@@ -64,10 +64,8 @@ def receive(
     """
     read = read_manifest(manifest)
     outline = _outline(read, name, number)
-    with store.database.read() as session:
-        check_name(session, outline)  # before anything is fetched
-    if (present := _present(store, outline)) is not None:
-        return present
+    if (present := _foreseen(store, outline)) is not None:
+        return Saved(present, created=False)
     with ExitStack() as stack:
         arrived = _Arrived(store, fetch, stack)
         for entry in read.blobs:
@@ -75,6 +73,16 @@ def receive(
         draft = replace(stored_draft(read, arrived.open), namespace=outline.namespace, name=outline.name, number=number)
         arrived.stage(manifest)
         return commit_blobs(store.database, store.blobs, draft, arrived.staged, arrived.present)
+
+
+def foresee(store: Store, manifest: bytes, *, name: str | None = None, number: int | None = None) -> Version | None:
+    """Return the version that is here already; None where `receive` would bring in a new one.
+
+    Raises:
+        IntegrityError: for a manifest that is not what it should be.
+        ConflictError: as `receive` would.
+    """
+    return _foreseen(store, _outline(read_manifest(manifest), name, number))
 
 
 def read_manifest(data: bytes) -> Manifest:
@@ -125,11 +133,12 @@ def _outline(manifest: Manifest, name: str | None, number: int | None) -> Draft:
     return Draft(namespace, short, About(), manifest, (), number=number)
 
 
-def _present(store: Store, outline: Draft) -> Saved | None:
-    """Return the version that it is already, where its bytes are here too: those that are gone are fetched again."""
+def _foreseen(store: Store, outline: Draft) -> Version | None:
+    """Look before anything is fetched; a version whose bytes are gone counts as new, so that they are fetched again."""
     full_name = f"{outline.namespace}/{outline.name}"
     same = select(VersionRow.id).where(VersionRow.digest == outline.manifest.digest, VersionRow.full_name == full_name)
     with store.database.read() as session:
+        check_name(session, outline)
         if (found := session.scalar(same)) is None:
             return None
         version = catalogue.load(session, found)
@@ -138,7 +147,7 @@ def _present(store: Store, outline: Draft) -> Saved | None:
             store.blobs.verify(entry.digest, entry.size, full=False)
     except IntegrityError:
         return None
-    return Saved(version, created=False)
+    return version
 
 
 @dataclass
