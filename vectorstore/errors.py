@@ -60,6 +60,10 @@ class NotAllowedError(VectorstoreError):
     """The right to do this is missing."""
 
 
+class NotAuthenticatedError(NotAllowedError):
+    """Nobody is signed in, or the token is not good."""
+
+
 class ConflictError(VectorstoreError):
     """The request contradicts what is there."""
 

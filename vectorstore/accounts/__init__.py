@@ -1,0 +1,1 @@
+"""Accounts: who may do what in a library that teams share."""

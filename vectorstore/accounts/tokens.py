@@ -1,0 +1,184 @@
+"""Tokens: shown once, kept as a hash; each narrows what its owner may do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from vectorstore.accounts.caller import Caller
+from vectorstore.accounts.rights import Right
+from vectorstore.accounts.secret import new_secret
+from vectorstore.accounts.system import record
+from vectorstore.accounts.users import find_user
+from vectorstore.canonical import Json
+from vectorstore.errors import ConflictError, InvalidInputError, NotAllowedError, NotFoundError
+from vectorstore.store import Store
+from vectorstore.store.schema import NamespaceRow
+from vectorstore.store.team_schema import TokenRow, UserRow
+from vectorstore.store.texts import check_text
+
+MAX_TOKENS = 100  # of one user, that are still good
+MAX_AGE = timedelta(days=3650)
+_FRESH = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Token:
+    """What is known of a token: never its secret.
+
+    Attributes:
+        id: its public part.
+        user, name: whose it is, and what for.
+        scope: the most that it is good for.
+        namespace: the one that it is good for; None for all.
+        created_at, expires_at, revoked_at, last_used_at: when.
+    """
+
+    id: str
+    user: str
+    name: str
+    scope: str
+    namespace: str | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+    def to_json(self) -> Json:
+        """Return the fields, for programs."""
+        return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in vars(self).items()}
+
+
+def make_token(  # noqa: PLR0913 - each narrows it
+    store: Store,
+    user: str,
+    name: str,
+    scope: Right = Right.WRITE,
+    *,
+    namespace: str | None = None,
+    lifetime: timedelta | None = None,
+    by: Caller | None = None,
+) -> tuple[str, Token]:
+    """Make a token; return its text, which nobody can be shown again, and what is known of it.
+
+    Args:
+        store: the library.
+        user: whose.
+        name: what for.
+        scope: the most that it is good for.
+        namespace: good for this one alone.
+        lifetime: until it expires; for good without.
+        by: who makes it, over the network: at most with what they may do themselves.
+
+    Raises:
+        NotAllowedError: when it would be good for more than its maker's own.
+        NotFoundError: for an unknown user or namespace.
+        ConflictError: for too many.
+    """
+    check_text("token's name", name)
+    if lifetime is not None and not timedelta(0) < lifetime <= MAX_AGE:
+        raise InvalidInputError(f"a token for {lifetime}", f"up to {MAX_AGE.days} days are possible")
+    with store.database.write() as session:
+        if by is not None:
+            _require_mine(by, user)
+        owner = find_user(session, user, lock=True)
+        target = None if namespace is None else _namespace(session, namespace)
+        if by is not None:
+            _require_narrower(by, scope, target)
+        if len(_good(session, owner)) >= MAX_TOKENS:
+            raise ConflictError(f"{user} has {MAX_TOKENS} tokens", "revoke some")
+        secret, now = new_secret(), datetime.now(UTC)
+        row = TokenRow(
+            id=secret.id,
+            user_id=owner.id,
+            name=name,
+            hash=secret.hash,
+            scopes=scope.word,
+            namespace_id=target.id if target else None,
+            created_at=now,
+            expires_at=None if lifetime is None else now + lifetime,
+        )
+        session.add(row)
+        after = {"id": secret.id, "name": name, "scope": scope.word, "namespace": namespace}
+        record(session, "token.create", user, after=after)
+        return secret.text, _token(row, user, namespace)
+
+
+def list_tokens(store: Store, user: str | None = None) -> Sequence[Token]:
+    """Return the tokens of a user, or of all, oldest first."""
+    query = (
+        select(TokenRow, UserRow.name, NamespaceRow.name)
+        .join(UserRow, UserRow.id == TokenRow.user_id)
+        .outerjoin(NamespaceRow, NamespaceRow.id == TokenRow.namespace_id)
+        .order_by(TokenRow.created_at, TokenRow.id)
+    )
+    with store.database.read() as session:
+        rows = session.execute(query if user is None else query.where(UserRow.name == user))
+        return [_token(*row) for row in rows]
+
+
+def revoke_token(store: Store, token: str, *, by: Caller | None = None) -> Token:
+    """Let a token be good for nothing, at once.
+
+    Raises:
+        NotFoundError: when there is none, or it is somebody else's and `by` is no administrator: in the same words.
+    """
+    with store.database.write() as session:
+        row = session.scalar(select(TokenRow).where(TokenRow.id == token).with_for_update())
+        owner = None if row is None else session.get_one(UserRow, row.user_id)
+        mine = by is None or by.scopes >= Right.ADMIN or (owner is not None and owner.id == by.user_id)
+        if row is None or owner is None or not mine or (by is not None and not by.admin and owner.id != by.user_id):
+            raise NotFoundError(f"there is no token '{token[:40]}'", "see the list of your tokens")
+        if row.revoked_at is None:
+            row.revoked_at = datetime.now(UTC)
+            record(session, "token.revoke", owner.name, after={"id": token})
+        namespace = session.get(NamespaceRow, row.namespace_id) if row.namespace_id else None
+        return _token(row, owner.name, namespace.name if namespace else None)
+
+
+def note_use(store: Store, caller: Caller) -> None:
+    """Keep when a token was last used; at most once in a minute."""
+    with store.database.look() as connection:
+        last = connection.scalar(select(TokenRow.last_used_at).where(TokenRow.id == caller.token))
+    if caller.token is None or (last is not None and datetime.now(UTC) - last < _FRESH):
+        return
+    with store.database.write() as session:
+        row = session.get(TokenRow, caller.token)
+        if row is not None:
+            row.last_used_at = datetime.now(UTC)
+
+
+def _require_mine(by: Caller, user: str) -> None:
+    if user != by.name and not (by.admin and by.scopes >= Right.ADMIN):
+        raise NotAllowedError("tokens are made by their owners", "make one for yourself")
+
+
+def _require_narrower(by: Caller, scope: Right, target: NamespaceRow | None) -> None:
+    if scope > by.scopes:
+        raise NotAllowedError(
+            f"your token is good to {by.scopes.word}, and this one would be to {scope.word}", "ask less"
+        )
+    if by.namespace_id is not None and (target is None or target.id != by.namespace_id):
+        raise NotAllowedError("your token is good for one namespace alone", "make one for the same namespace")
+
+
+def _namespace(session: Session, name: str) -> NamespaceRow:
+    row = session.scalar(select(NamespaceRow).where(NamespaceRow.name == name))
+    if row is None:
+        raise NotFoundError(f"there is no namespace '{name[:60]}'", "see `steer namespace list`")
+    return row
+
+
+def _good(session: Session, owner: UserRow) -> Sequence[str]:
+    mine = select(TokenRow.id).where(TokenRow.user_id == owner.id, TokenRow.revoked_at.is_(None))
+    alive = TokenRow.expires_at.is_(None) | (TokenRow.expires_at > datetime.now(UTC))
+    return session.scalars(mine.where(alive)).all()
+
+
+def _token(row: TokenRow, user: str, namespace: str | None) -> Token:
+    whens = {name: getattr(row, name) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
+    return Token(row.id, user, row.name, row.scopes, namespace, **whens)
