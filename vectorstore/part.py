@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,8 +53,7 @@ class Part:
             raise too_large(place) from None
 
 
-@dataclass(frozen=True, eq=False)
-class Ingredient:
+class Ingredient(NamedTuple):
     """A stored version, as far as a plan needs to know what it is made of.
 
     Attributes:
@@ -97,7 +97,8 @@ def total(place: Place, parts: Sequence[Part]) -> Array:
             if (factor := part.factor(place)) != 1:
                 rows *= factor
             first = first_position(part.tokens, shape[0], len(result))
-            result[first : first + shape[0]] += rows
+            target = result[first : first + shape[0]]
+            target += rows
     return result
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -13,8 +12,7 @@ from vectorstore.place import Place
 from vectorstore.tokens import Tokens
 
 
-@dataclass(frozen=True)
-class Amount:
+class Amount(NamedTuple):
     """`raw + r·R/norm`: both parts are exact, so that what cancels is nothing at all."""
 
     raw: Fraction = Fraction(0)
@@ -38,13 +36,13 @@ class Amount:
 
     def __bool__(self) -> bool:
         """Whether anything is left."""
-        return bool(self.raw or self.r)
+        return bool(self.raw) or bool(self.r)
 
-    def __add__(self, other: Amount) -> Amount:
+    def plus(self, other: Amount) -> Amount:
         """Add both parts."""
         return Amount(self.raw + other.raw, self.r + other.r)
 
-    def __mul__(self, factor: Fraction) -> Amount:
+    def times(self, factor: Fraction) -> Amount:
         """Scale both parts."""
         return Amount(self.raw * factor if self.raw else self.raw, self.r * factor if self.r else self.r)
 
@@ -70,7 +68,7 @@ Combination = Mapping[Source, Amount]
 
 def scaled(combination: Combination, factor: Fraction) -> Combination:
     """Multiply every amount; a factor of zero leaves nothing."""
-    return {source: amount * factor for source, amount in combination.items()} if factor else {}
+    return {source: amount.times(factor) for source, amount in combination.items()} if factor else {}
 
 
 def added(combinations: Iterable[Combination]) -> Combination:
@@ -79,7 +77,7 @@ def added(combinations: Iterable[Combination]) -> Combination:
     for combination in combinations:
         for source, amount in combination.items():
             known = total.get(source)
-            total[source] = amount if known is None else known + amount
+            total[source] = amount if known is None else known.plus(amount)
     return {source: amount for source, amount in total.items() if amount}
 
 

@@ -12,7 +12,7 @@ from vectorstore.compose.pins import Pin, Pins, look_up, parsed, pinned
 from vectorstore.compose.program import pieces, plan_steps, target_layers, within
 from vectorstore.compose.scope import Piece, Scope
 from vectorstore.errors import ExpressionError, InvalidInputError, MisfitError
-from vectorstore.expression import Expression, Program, references
+from vectorstore.expression import Expression, Program
 from vectorstore.identity import ModelIdentity
 from vectorstore.part import Ingredient
 from vectorstore.place import Place, layers_text
@@ -46,24 +46,19 @@ def compose(
     """
     composer = _Composer(store, model, force)
     if isinstance(expression, Recipe):
-        text = expression.text
-        tree, pins = pinned(store, expression)
+        wanted, pins = pinned(store, expression)
     else:
-        text, tree = parsed(expression)
-        pins = look_up(store, text, tree, model, force=force)
+        wanted = parsed(str(expression))
+        pins = look_up(store, wanted, model, force=force)
     try:
-        program = pieces(tree, composer.scope(text, pins))
+        program = pieces(wanted.tree, composer.scope(wanted.text, pins))
     except RecursionError:  # each of MAX_DEPTH recipes may have a hundred functions one in another
         raise ExpressionError(
-            "its recipes and their functions are nested too deep", "save a flatter recipe", text=text
+            "its recipes and their functions are nested too deep", "save a flatter recipe", text=wanted.text
         ) from None
-    return Plan(plan_steps(program, composer.origins), text, composer.recipes_used, _presets(tree, pins))
-
-
-def _presets(tree: Expression, pins: Pins) -> dict[str, Preset]:
-    """Return what the presets of a text mean, by their references as written."""
-    used = ((reference, pins[reference.column].preset) for reference in references(tree))
-    return {str(reference): preset for reference, preset in used if preset}
+    used = ((reference, pins[reference.column].preset) for reference in wanted.references)
+    presets = {str(reference): preset for reference, preset in used if preset}
+    return Plan(plan_steps(program, composer.origins), wanted.text, composer.recipes_used, presets)
 
 
 @dataclass
@@ -159,8 +154,8 @@ class _Composer:
     def _nested(self, version: Found) -> _Nested:
         if version.digest not in self.recipes:
             recipe = self.store.read_recipe(version)
-            tree, pins = pinned(self.store, recipe, version.namespace)
-            self.recipes[version.digest] = _Nested(tree, self.scope(recipe.text, pins))
+            kept, pins = pinned(self.store, recipe, version.namespace)
+            self.recipes[version.digest] = _Nested(kept.tree, self.scope(kept.text, pins))
             self.recipes_used[str(version)] = version.digest
         return self.recipes[version.digest]
 

@@ -59,15 +59,16 @@ def factor(source: Source, amount: Amount, origins: Origins) -> Fraction:
 
 
 def _term(use: _Use, amounts: Mapping[Source, Amount], origins: Origins) -> PlanTerm:
-    origin = origins[next(iter(amounts)).origin]
-    factors = {source.place: factor(source, amount, origins) for source, amount in amounts.items()}
-    one = len({source.origin for source in amounts}) == 1 and use[2] is None
+    _, tokens, home, _ = use
+    keys = dict.fromkeys(source.origin for source in amounts)
+    origin = origins[next(iter(keys))]
+    resolved = ((source.place, factor(source, amount, origins)) for source, amount in amounts.items())
     return PlanTerm(
-        label=origin.label if use[2] is None else _moved_label(origin.label, use[2], list(factors)),
+        label=origin.label if home is None else _moved_label(origin.label, home, [each.place for each in amounts]),
         ingredients=origin.ingredients,
-        tokens=use[1],
-        factors={place: number for place, number in factors.items() if number},
-        directions=origin.directions if one else _directions(amounts, origins),
+        tokens=tokens,
+        factors={place: number for place, number in resolved if number},
+        directions=origin.directions if home is None and len(keys) == 1 else _directions(amounts, origins),
     )
 
 

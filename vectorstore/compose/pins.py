@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,8 +37,24 @@ class Pin(NamedTuple):
     preset: Preset | None = None
 
 
-_parse = lru_cache(maxsize=64)(parse)
-"""Trees never change, and who composes an expression once often does so again."""
+class Parsed(NamedTuple):
+    """An expression: its text, its tree, and the references of the tree in order of appearance."""
+
+    text: str
+    tree: Expression
+    references: tuple[Reference, ...]
+
+
+@lru_cache(maxsize=64)
+def parsed(text: str) -> Parsed:
+    """Return what a text says. Trees never change, and who composes an expression once often does so again.
+
+    Raises:
+        ExpressionError: naming the column.
+    """
+    tree = parse(text)
+    return Parsed(text, tree, tuple(references(tree)))
+
 
 Pins = Mapping[int, Pin]
 """By the reference's column."""
@@ -51,18 +67,12 @@ def pin(store: Store, expression: str | Expression, *, model: ModelIdentity | No
         ExpressionError: for what does not parse; names the column.
         NotFoundError: for a name, version, alias or preset that is not there; names the column.
     """
-    text, tree = parsed(expression)
-    pins = look_up(store, text, tree, model)
-    return Recipe(text, tuple(_term(reference, pins[reference.column]) for reference in references(tree)))
+    wanted = parsed(str(expression))
+    pins = look_up(store, wanted, model)
+    return Recipe(wanted.text, tuple(_term(reference, pins[reference.column]) for reference in wanted.references))
 
 
-def parsed(expression: str | Expression) -> tuple[str, Expression]:
-    """Return the text and its tree; a tree's own columns are those of its canonical text."""
-    text = str(expression)
-    return text, _parse(text)
-
-
-def look_up(store: Store, text: str, tree: Expression, model: ModelIdentity | None, *, force: bool = False) -> Pins:
+def look_up(store: Store, wanted: Parsed, model: ModelIdentity | None, *, force: bool = False) -> Pins:
     """Return what each reference means now; with `force`, a bare name none of whose versions fits means the newest.
 
     Raises:
@@ -70,30 +80,30 @@ def look_up(store: Store, text: str, tree: Expression, model: ModelIdentity | No
         NotFoundError: for what is not there; names the column.
         MisfitError: for a bare name none of whose versions fits `model`.
     """
-    for reference in references(tree):
+    for reference in wanted.references:
         if reference.remote:
             raise ExpressionError(
                 "a reference to another store is not yet supported",
                 "use names of this library",
                 column=reference.column,
-                text=text,
+                text=wanted.text,
             )
-    found = _found_at_once(store, tree, model)
+    found = _found_at_once(store, wanted.references, model)
     versions: dict[str, Version] = {}
     pins = {}
-    for reference in references(tree):
+    for reference in wanted.references:
         name = reference.version_text
         if name in found:
             pins[reference.column] = Pin(found[name])
             continue
-        with located(text, reference.column):
+        with located(wanted.text, reference.column):
             versions[name] = version = versions.get(name) or _resolve(store, reference, model, force=force)
             pins[reference.column] = Pin(version, _preset(version, reference.preset) if reference.preset else None)
     return pins
 
 
-def pinned(store: Store, recipe: Recipe, namespace: str | None = None) -> tuple[Expression, Pins]:
-    """Return a recipe's tree, and what its terms mean, whatever has moved since.
+def pinned(store: Store, recipe: Recipe, namespace: str | None = None) -> tuple[Parsed, Pins]:
+    """Return a recipe's expression, and what its terms mean, whatever has moved since.
 
     A version that is not here under the name that a term gives it may be here under another: its digest is what counts.
     One in `namespace`, the recipe's own, comes first then.
@@ -103,21 +113,20 @@ def pinned(store: Store, recipe: Recipe, namespace: str | None = None) -> tuple[
         NotFoundError: when a pinned version is not in this library.
     """
     try:
-        tree = _parse(recipe.text)
+        kept = parsed(recipe.text)
     except ExpressionError as error:
         raise _broken(error.problem) from error
-    written = [(str(reference), reference.preset is not None) for reference in references(tree)]
+    written = [(str(reference), reference.preset is not None) for reference in kept.references]
     if written != [(term.reference, term.preset is not None) for term in recipe.terms]:
         raise _broken("its terms are not those of its text")
-    for reference, term in zip(references(tree), recipe.terms, strict=True):
+    for reference, term in zip(kept.references, recipe.terms, strict=True):
         if not _may_mean(reference, term):
             raise _broken(f"it says {reference}, and means {term.namespace}/{term.name} {term.digest[:19]}")
-    columns = [reference.column for reference in references(tree)]
-    terms = zip(columns, recipe.terms, strict=True)
+    terms = zip((reference.column for reference in kept.references), recipe.terms, strict=True)
     with store.database.look() as connection:
         found = find_pinned(connection, (term.digest for term in recipe.terms))
     alike = {each.digest: each for each in sorted(found.values(), key=lambda each: each.namespace == namespace)}
-    return tree, {column: Pin(_pinned(store, term, found, alike), term.preset) for column, term in terms}
+    return kept, {column: Pin(_pinned(store, term, found, alike), term.preset) for column, term in terms}
 
 
 class located:  # noqa: N801 - called as a function is, like contextlib.suppress
@@ -143,9 +152,8 @@ class located:  # noqa: N801 - called as a function is, like contextlib.suppress
             raise type(error)(f"{pointer(self._text, self._column)}: {error.problem}", error.hint) from error
 
 
-def _found_at_once(store: Store, tree: Expression, model: ModelIdentity | None) -> dict[str, Found]:
+def _found_at_once(store: Store, every: Sequence[Reference], model: ModelIdentity | None) -> dict[str, Found]:
     """Return what bare names mean, by these; what has a preset, and what takes a closer look, is not among them."""
-    every = list(references(tree))
     closer = {each.version_text for each in every if each.preset}
     bare = [each for each in every if not (each.version or each.alias or each.digest)]
     names = {each.version_text: f"{each.namespace}/{each.name}" for each in bare if each.version_text not in closer}

@@ -35,7 +35,7 @@ def read_vector(blobs: Blobs, version: Found) -> tuple[SteeringVector, Card]:
     _require(version, "vector", "read_recipe")
     entry = _entry(version, VECTOR_BLOB)
     vector, card = unpack(blobs.open(entry.digest, entry.size), trusted=True)
-    items = next((blob for blob in version.blobs if blob.media_type == ITEMS_BLOB), None)
+    items = _find(version, ITEMS_BLOB)
     return vector, card if items is None else with_items(card, hashed(blobs.open, items))
 
 
@@ -69,10 +69,19 @@ def _require(version: Found, kind: str, other: str) -> None:
 
 
 def _entry(version: Found, media_type: str) -> BlobEntry:
+    entry = _find(version, media_type)
+    if entry is None:
+        raise IntegrityError(
+            f"{version.reference} has no blob of type {media_type}", "restore the library from a backup"
+        )
+    return entry
+
+
+def _find(version: Found, media_type: str) -> BlobEntry | None:
     for entry in version.blobs:
         if entry.media_type == media_type:
             return entry
-    raise IntegrityError(f"{version.reference} has no blob of type {media_type}", "restore the library from a backup")
+    return None
 
 
 def hashed(open_blob: OpenBlob, entry: BlobEntry) -> memoryview:

@@ -131,6 +131,9 @@ def steady(url: URL) -> Iterator[None]:
         UnavailableError: when the file has changed since.
     """
     before, trouble = _stamp(url), None
+    if before is None:
+        yield
+        return
     try:
         yield
     except VectorstoreError as error:

@@ -85,7 +85,7 @@ def _rows(connection: Connection, query: Select[Any], keys: Iterable[str]) -> It
 
 def _one(rows: Sequence[Sequence[Any]]) -> Found:
     """Return the version of its rows, one for each of its blobs."""
-    _, full_name, number, digest, method, *_ = rows[0]
+    _, full_name, number, digest, method = rows[0][:5]
     namespace, _, name = full_name.partition("/")
     return Found(
         namespace=namespace,
@@ -93,5 +93,5 @@ def _one(rows: Sequence[Sequence[Any]]) -> Found:
         number=number,
         digest=digest,
         kind="recipe" if method is None else "vector",
-        blobs=tuple(BlobEntry(media_type, blob, size) for *_, media_type, blob, size in rows),
+        blobs=tuple(BlobEntry(media_type, blob, size) for _, _, _, _, _, media_type, blob, size in rows),
     )

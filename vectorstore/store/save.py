@@ -212,7 +212,7 @@ def _version_row(session: Session, artifact: ArtifactRow, draft: Draft) -> Versi
         layer_count=card.model.layer_count if card else None,
         d_model=card.model.d_model if card else None,
         model=card.model.to_json() if card else None,
-        blobs=[VersionBlobRow(position=n, **vars(blob)) for n, blob in enumerate(draft.manifest.blobs)],
+        blobs=[VersionBlobRow(position=n, **blob._asdict()) for n, blob in enumerate(draft.manifest.blobs)],
         sites=[site_row(place, direction) for place, direction in draft.directions.items()],
         labels=[LabelRow(key=key, value=value) for key, value in about.labels.items()],
         presets=[preset_row(name, preset) for name, preset in about.presets.items()],

@@ -141,7 +141,7 @@ class Version(Found):
             },
             "reference": self.reference,
             "created_at": self.created_at.isoformat(),
-            "blobs": [vars(blob) for blob in self.blobs],
+            "blobs": [blob._asdict() for blob in self.blobs],
             "model": self.model.to_json() if self.model else None,
             "directions": {str(place): dict(vars(direction)) for place, direction in self.directions.items()},
             "labels": dict(self.labels),
