@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from torch import Tensor
 
@@ -33,12 +34,14 @@ class Arrangement:
         rows: which plan each row follows.
         check: whether a batch suits the plans.
         fixed: an operator among them that takes no coefficient; empty where there is none.
+        trained: whether tensors stand for directions.
     """
 
     actions: Mapping[Place, Sequence[Action]] = field(default_factory=dict)
     rows: Rows = field(default_factory=Rows)
     check: Check = lambda _span, _input_ids: None
     fixed: str = ""
+    trained: bool = False
 
     def check_coefficients(self, coefficients: Coefficients) -> None:
         """Check that the plans can be multiplied by these.
@@ -71,8 +74,10 @@ class Gated:
         return get_operator(self.step.operator).change, self.step.tokens, self.gates
 
 
-def actions_by_place(plans: Sequence[Plan], rows: Rows) -> dict[Place, list[Action]]:
-    """Return for each place what is done there, the order of every plan kept.
+def actions_by_place(
+    plans: Sequence[Plan], rows: Rows, tensors: Mapping[Place, Tensor] = MappingProxyType({})
+) -> dict[Place, list[Action]]:
+    """Return for each place what is done there, the order of every plan kept; `tensors` stand for directions.
 
     Plans steer different rows, so that steps of several plans may be one wherever each plan's own order allows it.
 
@@ -81,10 +86,11 @@ def actions_by_place(plans: Sequence[Plan], rows: Rows) -> dict[Place, list[Acti
     """
     items = [list(_items(plan)) for plan in plans]
     places = dict.fromkeys(place for members in items for place, _ in members)
-    return {
-        place: list(_merged([deque(item for where, item in members if where == place) for members in items], rows))
-        for place in places
-    }
+    return {place: list(_merged(_queues(items, place), rows, tensors.get(place))) for place in places}
+
+
+def _queues(items: Sequence[Sequence[tuple[Place, Gate | Gated]]], place: Place) -> list[deque[Gate | Gated]]:
+    return [deque(item for where, item in members if where == place) for members in items]
 
 
 def _items(plan: Plan) -> Iterator[tuple[Place, Gate | Gated]]:
@@ -103,7 +109,7 @@ def _items(plan: Plan) -> Iterator[tuple[Place, Gate | Gated]]:
             opening += (gates[key],)
 
 
-def _merged(queues: Sequence[deque[Gate | Gated]], rows: Rows) -> Iterator[Action]:
+def _merged(queues: Sequence[deque[Gate | Gated]], rows: Rows, tensor: Tensor | None) -> Iterator[Action]:
     while first := next((queue[0] for queue in queues if queue), None):
         if isinstance(first, Gate):
             for queue in queues:
@@ -112,7 +118,7 @@ def _merged(queues: Sequence[deque[Gate | Gated]], rows: Rows) -> Iterator[Actio
             yield first
             continue
         steps = {number: taken for number, queue in enumerate(queues) if (taken := _taken(queue, first))}
-        yield PlacedStep(steps, rows, first.gates)
+        yield PlacedStep(steps, rows, first.gates, tensor)
 
 
 def _taken(queue: deque[Gate | Gated], first: Gated) -> Step | None:

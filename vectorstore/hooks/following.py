@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial, wraps
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import nn
+
+from vectorstore.hooks.turn import in_two_threads
 
 Follower = Callable[[tuple[Any, ...], dict[str, Any]], AbstractContextManager[None]]
 """Given `generate`'s arguments, a context that lasts as long as the call."""
@@ -24,11 +26,13 @@ class _Replaced:
         before: what the model had in its own dictionary, to be put back; None where it had nothing.
         now: what stands there instead; None for a model that does not generate.
         followers: the outer block's first.
+        thread: where the blocks were opened.
     """
 
     before: object
     now: object = None
     followers: list[Follower] = field(default_factory=list)
+    thread: int = field(default_factory=get_ident)
 
 
 _replaced: WeakKeyDictionary[nn.Module, _Replaced] = WeakKeyDictionary()
@@ -37,9 +41,15 @@ _lock = Lock()
 
 @contextmanager
 def following_generate(model: nn.Module, follower: Follower) -> Iterator[None]:
-    """Tell `follower` of each `generate`; blocks may end in any order, and after the last the model is as it was."""
+    """Tell `follower` of each `generate`; blocks may end in any order, and after the last the model is as it was.
+
+    Raises:
+        ConflictError: when another thread has opened a block on this model, and not ended it.
+    """
     with _lock:
         replaced = _replaced.get(model) or _replace(model)
+        if replaced.thread != get_ident():
+            raise in_two_threads()
         replaced.followers.append(follower)
     try:
         yield

@@ -36,7 +36,7 @@ class Hooked:
 
     def renew(self, model: nn.Module) -> None:
         """Hook the places where blocks now steer, and no others."""
-        wanted = {place for tracker in self._trackers for place in tracker.arrangement.actions}
+        wanted = {place for tracker in self._trackers for place in tracker.places}
         for place in wanted - self._handles.keys():
             self._handles[place] = on_place(model, place, self._transform(place))
         for place in self._handles.keys() - wanted:

@@ -20,12 +20,14 @@ from vectorstore.tokens import BY_POSITION
 class PlacedStep:
     """Steps of one plan, or of several that make the same change to the same kind of tokens."""
 
-    def __init__(self, steps: Mapping[int, Step], rows: Rows, gates: Sequence[Gate] = ()) -> None:
-        """Take the steps by the number of their plan; `gates` have to be open for all of them."""
+    def __init__(
+        self, steps: Mapping[int, Step], rows: Rows, gates: Sequence[Gate] = (), tensor: Tensor | None = None
+    ) -> None:
+        """Take the steps by the number of their plan; `gates` have to be open for all of them; see Stack."""
         first = next(iter(steps.values()))
         self._tokens = first.tokens
         self._change = get_operator(first.operator).change
-        self._stack, self._rows, self._gates = Stack(steps, rows), rows, tuple(gates)
+        self._stack, self._rows, self._gates = Stack(steps, rows, tensor), rows, tuple(gates)
         members = [number in steps for number in range(rows.plans)]
         self._members = None if all(members) or self._change is shift else members  # a stack's rest adds nothing
         self._masks: dict[tuple[int, torch.device], Tensor] = {}

@@ -40,10 +40,13 @@ class Stack:
     Rows whose plan has no such step get a direction that adds nothing.
     """
 
-    def __init__(self, steps: Mapping[int, Step], rows: Rows) -> None:
-        """Take the steps by the number of their plan; all make the same change to the same kind of tokens."""
+    def __init__(self, steps: Mapping[int, Step], rows: Rows, tensor: Tensor | None = None) -> None:
+        """Take the steps by the number of their plan; all make the same change to the same kind of tokens.
+
+        A `tensor` stands for the direction of all rows as it is at each pass, and gets gradients.
+        """
         first = next(iter(steps.values()))
-        self._place, self._rows = first.place, rows
+        self._place, self._rows, self._tensor = first.place, rows, tensor
         self._change = get_operator(first.operator).change
         slots = {number: slot for slot, number in enumerate(steps)}
         self._slots = [slots.get(number, len(steps)) for number in range(rows.plans)]
@@ -59,6 +62,8 @@ class Stack:
 
     def pair(self, hidden: Tensor, span: Span | DecodeSpan) -> Pair | None:
         """Return `[width]` for all rows, or `[batch or 1, tokens or 1, width]`; None where they add nothing."""
+        if self._tensor is not None:
+            return self._of_tensor(hidden, self._tensor, span.coefficient)
         ready = self._ready
         if (
             ready is None
@@ -67,24 +72,38 @@ class Stack:
             or ready.device != hidden.device
             or ready.batch != span.batch
         ):
-            if torch.is_grad_enabled():
-                self._buffer = None  # a graph may come to hold it
+            training = torch.is_grad_enabled()
             with torch.inference_mode(mode=False):
+                self._buffer = None if training else self._buffer
                 pair = self._prepared(hidden, span)
+            if training:
+                self._buffer = None  # the graph may hold it
             ready = self._ready = _Ready(hidden.device, hidden.dtype, span.batch, span.coefficient, pair)
         return ready.pair
 
     def by_token(self, hidden: Tensor, positions: Tensor, coefficient: Coefficient) -> Pair | None:
         """Return `[batch, tokens, width]` and `[batch, tokens, 1]`: of each row's plan, its rows `positions`."""
+        positions = positions.to(hidden.device)
+        if self._tensor is not None:
+            return self._of_tensor(hidden, self._tensor.to(hidden.device)[positions], coefficient)
         self._buffer = None
         direction, target = self._placed(hidden)
-        positions = positions.to(hidden.device)
         if self._rows.shared:
             pair = direction[positions], target[positions]
         else:
             index = self._index(positions.shape[0], hidden.device)[:, None]  # [batch, 1]
             pair = direction[index, positions], target[index, positions]
         return self._multiplied(hidden, pair, coefficient)
+
+    def _of_tensor(self, hidden: Tensor, tensor: Tensor, coefficient: Coefficient) -> Pair | None:
+        if isinstance(coefficient, float) and coefficient == 0:
+            return None
+        plain, target = self._placed(hidden)
+        product = tensor.to(hidden.device, plain.dtype)
+        product = product * (coefficient if isinstance(coefficient, float) else coefficient.to(hidden.device))
+        return product.to(
+            hidden.dtype if self._change is shift else plain.dtype
+        ), target  # of which none of these changes makes use
 
     def _prepared(self, hidden: Tensor, span: Span | DecodeSpan) -> Pair | None:
         direction, target = self._placed(hidden)

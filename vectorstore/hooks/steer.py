@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from vectorstore.hooks.coefficients import Coefficients, Schedule
 from vectorstore.hooks.hooked import hooking
 from vectorstore.hooks.steering import Plans, Steering, Target
 from vectorstore.hooks.tracker import Tracker
+from vectorstore.place import Place
 
 
 @contextmanager
@@ -23,6 +24,7 @@ def steer(  # noqa: PLR0913 - a user's choices, by name
     truncate: bool = False,
     force: bool = False,
     schedule: Schedule | None = None,
+    tensors: Mapping[Place, Tensor] | None = None,
 ) -> Iterator[Steering]:
     """Carry out `plan` in every forward pass of `model` inside the block; afterwards the model is exactly as before.
 
@@ -41,17 +43,21 @@ def steer(  # noqa: PLR0913 - a user's choices, by name
         force: steer also where the vector was computed on another model of the same shape.
         schedule: from the index of a new token to what vectors are multiplied by: `lambda index: 0.9**index`. Index 0
             is the whole pass over the prompt, which chooses the first new token; 1 is the pass that chooses the next.
+        tensors: by place, what stands for the plan's direction there: a `torch.nn.Parameter` of its shape, read anew in
+            each pass, through which gradients flow. The plan is one for all rows, with one additive step there.
 
     Raises:
+        ConflictError: when another thread steers the model; inside the block, when two threads run it at once.
         MisfitError: when the plan does not fit the model.
-        InvalidInputError: for a compiled model, a site or operator that is not there, or a schedule for an operator
-            that takes no coefficient; inside the block, for a batch with another number of rows than plans, a prompt
-            shorter than the vector, one that does not begin with BOS where the vector was computed so, or a gate that
-            comes to know its prompt too late.
+        InvalidInputError: for a compiled model, a site or operator that is not there, a schedule for an operator that
+            takes no coefficient, or a tensor that fits no step; inside the block, for a batch with another number of
+            rows than plans, a prompt shorter than the vector, one that does not begin with BOS where the vector was
+            computed so, or a gate that comes to know its prompt too late; and for a backward pass that comes after the
+            block and has to compute activations again.
     """
     if hasattr(model, "_orig_mod"):
         raise InvalidInputError("a compiled model cannot be steered yet", "pass the model itself, before torch.compile")
-    target, coefficients = Target(model, truncate, force), Coefficients(schedule)
+    target, coefficients = Target(model, truncate, force, tensors or {}), Coefficients(schedule)
     arrangement = target.arrange(plan, level=6)
     arrangement.check_coefficients(coefficients)
     tracker = Tracker(model, prompt_length, arrangement, coefficients)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -16,6 +16,7 @@ from vectorstore.hooks.needs import check_of, needs_of
 from vectorstore.hooks.operators import get_operator
 from vectorstore.hooks.rows import Rows
 from vectorstore.hooks.tracker import Tracker
+from vectorstore.place import Place
 from vectorstore.plan import Plan
 
 Plans = Plan | Sequence[Plan | None]
@@ -30,21 +31,25 @@ class Target:
         model: a causal language model.
         truncate: whether prompts may be shorter than a `[t, d]` direction.
         force: whether vectors of other models of the same shape may steer it.
+        tensors: what stands for the directions of the plan.
     """
 
     model: nn.Module
     truncate: bool = False
     force: bool = False
+    tensors: Mapping[Place, Tensor] = field(default_factory=dict)
 
     def arrange(self, plan: Plans, *, level: int) -> Arrangement:
         """Return what `plan` does to the model; warnings point at the caller so many levels up."""
         plans, rows = _by_row(plan)
-        actions = actions_by_place(plans, rows)
+        for place, tensor in self.tensors.items():
+            _check_tensor(place, tensor, plans, rows)
+        actions = actions_by_place(plans, rows, self.tensors)
         parts = [part for each in plans for step in each.steps for part in step]
         check_fit(self.model, Plan(tuple(step for each in plans for step in each.steps)), force=self.force, level=level)
         needs = [needs_of(self.model, each, truncate=self.truncate, force=self.force) for each in plans]
         fixed = (part.operator for part in parts if not part.inner and not get_operator(part.operator).additive)
-        return Arrangement(actions, rows, check_of(needs, rows), next(fixed, ""))
+        return Arrangement(actions, rows, check_of(needs, rows), next(fixed, ""), bool(self.tensors))
 
 
 class Steering:
@@ -117,3 +122,19 @@ def _by_row(plan: Plans) -> tuple[list[Plan], Rows]:
     plans = list({id(each): each for each in chosen}.values())
     numbers = {id(each): number for number, each in enumerate(plans)}
     return plans, Rows([numbers[id(each)] for each in chosen])
+
+
+def _check_tensor(place: Place, tensor: Tensor, plans: Sequence[Plan], rows: Rows) -> None:
+    """Check that a tensor can stand for the direction of the one step of the one plan that changes this place."""
+    steps = [part for plan in plans for step in plan.steps for part in step if part.place == place and not part.inner]
+    if not rows.shared or len(steps) != 1 or not get_operator(steps[0].operator).additive:
+        raise InvalidInputError(
+            f"a tensor cannot stand for the direction at {place}",
+            "give one plan for all rows, with one step there: add, keepnorm or piecewise",
+        )
+    if tensor.shape != steps[0].direction.shape or not tensor.is_floating_point():
+        raise InvalidInputError(
+            f"a tensor of {tensor.dtype} {list(tensor.shape)} cannot stand for a direction "
+            f"{list(steps[0].direction.shape)} at {place}",
+            "begin with one of the plan's shape: torch.nn.Parameter(torch.zeros(...))",
+        )

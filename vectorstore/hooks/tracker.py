@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,9 @@ from vectorstore.hooks.arrangement import Action, Arrangement
 from vectorstore.hooks.coefficients import Coefficients
 from vectorstore.hooks.following import following_generate
 from vectorstore.hooks.prompt import cache_length, real_prompt
+from vectorstore.hooks.recompute import forget_passes, remember_passes
 from vectorstore.hooks.span import DecodeSpan, Memory, Span
+from vectorstore.hooks.turn import Turn
 from vectorstore.place import Place
 
 
@@ -48,6 +51,10 @@ class Tracker:
         self._prompt: Tensor | None = None  # [prompts, columns] of the generate call that is under way
         self._memory: Memory = {}  # of that call, or of the bare forwards since the last one that began a text
         self._pass: Pass | None = None
+        self._turn, self._thread = Turn(), 0  # the thread that runs the pass
+        self._open = False
+        self._checkpoints = False
+        self._places: set[Place] = set()  # where passes may be resumed
         self.arrangement = arrangement
 
     @property
@@ -64,6 +71,11 @@ class Tracker:
             )
         return self._pass
 
+    @property
+    def places(self) -> set[Place]:
+        """Where something is done, or may be done again."""
+        return self._places | self.arrangement.actions.keys()
+
     def take(self, arrangement: Arrangement) -> None:
         """Do something else from the next pass on.
 
@@ -72,28 +84,63 @@ class Tracker:
         """
         if self._prompt is not None:
             arrangement.rows.check(self._prompt.shape[0])
+        if self._checkpoints:
+            self._places |= self.arrangement.actions.keys()
         self.arrangement = arrangement
 
     @contextmanager
     def following(self) -> Iterator[None]:
         """Follow the model; afterwards it is as it was."""
         with ExitStack() as stack:
+            stack.enter_context(following_generate(self._model, self._generating))
             stack.callback(self._model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
             stack.callback(self._model.register_forward_hook(self._end, always_call=True).remove)
-            stack.enter_context(following_generate(self._model, self._generating))
+            stack.callback(self._close)
+            self._open = True
             yield
+
+    def _close(self) -> None:
+        self._open = False
+        if self._checkpoints:
+            forget_passes(self._model, self)
+
+    @contextmanager
+    def resuming(self, under_way: Pass) -> Iterator[None]:
+        """Go on with a pass, or do a part of it again in its backward pass.
+
+        Raises:
+            InvalidInputError: when the block has ended, so that no layer would be steered.
+        """
+        if not self._open:
+            raise InvalidInputError(
+                "a backward pass came after the end of the block that steered its forward pass",
+                "call backward() inside the block, or do without gradient checkpointing",
+            )
+        with self._turn.taken():
+            outer, self._pass = self._pass, under_way
+            try:
+                yield
+            finally:
+                self._pass = outer
 
     @contextmanager
     def _generating(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[None]:
-        outer = self._prompt, self._memory
-        self._prompt, self._memory = real_prompt(self._model, args, kwargs), {}
-        try:
-            self.arrangement.rows.check(self._prompt.shape[0])
-            yield
-        finally:
-            self._prompt, self._memory = outer
+        with self._turn.taken():
+            outer = self._prompt, self._memory
+            self._prompt, self._memory = real_prompt(self._model, args, kwargs), {}
+            try:
+                self.arrangement.rows.check(self._prompt.shape[0])
+                yield
+            finally:
+                self._prompt, self._memory = outer
 
     def _begin(self, _model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._thread != get_ident():
+            self._turn.take()
+            self._thread = get_ident()
+        if torch.is_grad_enabled() and self._model.training:
+            self._checkpoints = True
+            remember_passes(self._model, self)
         given = dict(zip(self._names, args, strict=False)) | kwargs
         ids, embeds = given.get("input_ids"), given.get("inputs_embeds")
         inputs = ids if ids is not None else embeds
@@ -110,7 +157,9 @@ class Tracker:
         self._pass = Pass(begun, arrangement.actions)
 
     def _end(self, *_: object) -> None:
-        self._pass = None
+        if self._thread == get_ident():  # or it is told of a pass that another thread was not allowed to begin
+            self._pass, self._thread = None, 0
+            self._turn.give_back()
 
     def _decoding(self, inputs: Tensor, index: int) -> DecodeSpan:
         """Return the pass whose first token is the new one of this index; of several, each has its own."""
