@@ -4,9 +4,10 @@
     .venv-peers/bin/python -m benchmarks.bench_hooks [--rounds N] [--tokens N]
 
 The model's layers but the first do nothing, so that their work does not drown what hooks cost; all but the first are
-steered, with a direction for each, while a text is generated on one thread. Each arm first has to give the logits of
-ours. Each round measures all arms, by CPU time; the table has medians and quartiles over rounds of the difference to
-the unsteered arm of the round. What a call of `generate` costs by itself is spread over its passes.
+steered, with a direction for each, while a text is generated on one thread. The logits of other arms are compared with
+those of ours that do the same. Each round measures all arms, by CPU time; the table has medians and quartiles over
+rounds of the difference to the unsteered arm of the round. What a call of `generate` costs by itself is spread over its
+passes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from benchmarks.peers import Generate, Steering, peers, raw_hook
+from benchmarks.peers import PEERS, RAW, Generate, Steering, peers, raw_hook
 from benchmarks.rounds import Arm, Measured, interleaved, print_table, spread, timed
 from benchmarks.steered import OPERATORS, directions_of, generate, idle_model, plan_of
 from vectorstore.hooks import steer
@@ -28,13 +29,11 @@ from vectorstore.plan import Plan
 
 LAYERS, WIDTH = 101, 576
 PROMPT = torch.ones(1, 4, dtype=torch.long)
-OURS = "ours: add"
-OTHERWISE = (
-    "unsteered",
-    "ours: add, prompt only",
-    *(f"ours: {operator}" for operator in OPERATORS if operator != "add"),
-)
-"""Arms that do something else than adding to every token."""
+SAME_AS = {f"raw hook: {operator}": f"ours: {operator}" for operator in RAW} | {
+    "ours: add, at the inputs": "ours: add",
+    "ours: add, a plan per row": "ours: add",
+}
+"""Which arms have to give the same logits."""
 Logits = Tensor | str
 """`[passes, vocabulary]`, or why there are none."""
 
@@ -49,13 +48,14 @@ def main() -> None:
     directions = directions_of(range(1, LAYERS), WIDTH)
     theirs, missing = peers(model_of_its_own, directions)
     arms = our_arms(directions) | theirs
+    same_as = {name: f"ours: {operator}" for name, (operator, _) in PEERS.items()} | SAME_AS
     answers = {name: logits_of(steering) for name, steering in arms.items()}
     broken = [name for name, answer in answers.items() if isinstance(answer, str)]
     measured = interleaved(
         {name: arm(steering, options.tokens) for name, steering in arms.items() if name not in broken}, options.rounds
     )
     print(f"{LAYERS - 1} hooked layers of width {WIDTH}; {options.tokens} tokens; {options.rounds} rounds")
-    show(measured, answers, options.tokens)
+    show(measured, {name: same(answers, name, same_as.get(name)) for name in measured}, options.tokens)
     for line in missing + [f"{name} is left out: {answers[name]}" for name in broken]:
         print(line)
 
@@ -68,9 +68,9 @@ def our_arms(directions: dict[int, Tensor]) -> dict[str, Steering]:
     plans["ours: add, prompt only"] = plan_of(directions, tokens="prompt")
     return {
         "unsteered": partial(unsteered, model),
-        "raw hook": raw_hook(model, directions),
+        **{f"raw hook: {operator}": raw_hook(model, directions, operator) for operator in RAW},
         **{name: partial(ours, model, plan) for name, plan in plans.items()},
-        "ours: add, a plan per row": partial(ours, model, [plans[OURS]]),
+        "ours: add, a plan per row": partial(ours, model, [plans["ours: add"]]),
     }
 
 
@@ -128,22 +128,25 @@ def logits_of(steering: Steering) -> Logits:
     return torch.cat(seen)
 
 
-def show(measured: Measured, answers: dict[str, Logits], tokens: int) -> None:
+def show(measured: Measured, checked: dict[str, str], tokens: int) -> None:
     """Print a line for each arm."""
     passes = tokens * (LAYERS - 1)
     rows = []
     for name, values in measured.items():
         if name != "unsteered":
             added = [1e6 * (each - base) / passes for each, base in zip(values, measured["unsteered"], strict=True)]
-            rows.append((name, *spread(added), "" if name in OTHERWISE else same(answers[name], answers[OURS])))
-    print_table(("", "µs per layer and pass", "quartiles", "the logits of `add`"), rows)
+            rows.append((name, *spread(added), checked[name]))
+    print_table(("", "µs per layer and pass", "quartiles", "the same logits"), rows)
 
 
-def same(logits: Logits, expected: Logits) -> str:
-    """Say whether the logits are those of ours within rounding."""
-    if isinstance(logits, str) or isinstance(expected, str) or logits.shape != expected.shape:
+def same(answers: dict[str, Logits], name: str, expected: str | None) -> str:
+    """Say whether the logits are those of another arm within rounding."""
+    if expected is None:
+        return ""
+    ours, theirs = answers[expected], answers[name]
+    if isinstance(ours, str) or isinstance(theirs, str) or ours.shape != theirs.shape:
         return "other passes"
-    return "yes" if torch.allclose(logits, expected, rtol=1e-3, atol=1e-4) else "no"
+    return f"as {expected}" if torch.allclose(theirs, ours, rtol=1e-3, atol=1e-4) else "no"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,19 +26,17 @@ Generate = Callable[[Tensor, int], object]
 Steering = Callable[[], AbstractContextManager[Generate]]
 """Steers inside the block, where the function that it gives is to be used."""
 Directions = Mapping[int, Tensor]
+Hook = Callable[[object, object, Tensor], Tensor]
 Peer = Callable[[PreTrainedModel, Directions], Steering]
 
 
-def raw_hook(model: PreTrainedModel, directions: Directions) -> Steering:
-    """Add them by the shortest hook there is."""
-
-    def hook(direction: Tensor) -> Callable[[object, object, Tensor], Tensor]:
-        return lambda _module, _args, output: output + direction
+def raw_hook(model: PreTrainedModel, directions: Directions, operator: str = "add") -> Steering:
+    """Carry out an operator by the shortest hook there is."""
 
     @contextmanager
     def steering() -> Iterator[Generate]:
         layers = model.model.layers
-        handles = [layers[number].register_forward_hook(hook(each)) for number, each in directions.items()]
+        handles = [layers[number].register_forward_hook(RAW[operator](each)) for number, each in directions.items()]
         yield lambda ids, tokens: generate(model, ids, tokens)
         for handle in handles:
             handle.remove()
@@ -45,27 +44,49 @@ def raw_hook(model: PreTrainedModel, directions: Directions) -> Steering:
     return steering
 
 
-def steering_vectors(model: PreTrainedModel, directions: Directions) -> Steering:
+def _adds(direction: Tensor) -> Hook:
+    return lambda _module, _args, output: output + direction
+
+
+def _ablates(direction: Tensor) -> Hook:
+    unit = direction / direction.norm()
+    return lambda _module, _args, output: output - (output * unit).sum(dim=-1, keepdim=True) * unit
+
+
+def _keeps_norm(direction: Tensor) -> Hook:
+    def hook(_module: object, _args: object, output: Tensor) -> Tensor:
+        moved = output + direction
+        return moved * (output.norm(dim=-1, keepdim=True) / moved.norm(dim=-1, keepdim=True))
+
+    return hook
+
+
+RAW: dict[str, Callable[[Tensor], Hook]] = {"add": _adds, "ablate": _ablates, "keepnorm": _keeps_norm}
+
+
+def steering_vectors(model: PreTrainedModel, directions: Directions, *, ablate: bool = False) -> Steering:
     """Use steering-vectors."""
-    from steering_vectors import SteeringVector  # noqa: PLC0415 - where it is installed
+    from steering_vectors import SteeringVector, ablation_operator  # noqa: PLC0415 - where it is installed
 
     vector = SteeringVector(dict(directions))
+    operator = ablation_operator() if ablate else None
 
     @contextmanager
     def steering() -> Iterator[Generate]:
-        with vector.apply(model):
+        with vector.apply(model, operator=operator):
             yield lambda ids, tokens: generate(model, ids, tokens)
 
     return steering
 
 
-def repeng(model: PreTrainedModel, directions: Directions) -> Steering:
+def repeng(model: PreTrainedModel, directions: Directions, *, normalize: bool = False) -> Steering:
     """Use repeng, which wraps the layers for good."""
     np.float_ = np.float64  # type: ignore[attr-defined]  # noqa: NPY201 - repeng 0.4 names it, and numpy 2 does not have it
     from repeng import ControlModel, ControlVector  # noqa: PLC0415 - where it is installed
 
     controlled = ControlModel(model, list(directions))
-    controlled.set_control(ControlVector("llama", {number: each.numpy() for number, each in directions.items()}))
+    vector = ControlVector("llama", {number: each.numpy() for number, each in directions.items()})
+    controlled.set_control(vector, normalize=normalize)
     return lambda: contextlib.nullcontext(
         lambda ids, tokens: controlled.generate(ids, attention_mask=torch.ones_like(ids), **options_of(tokens))
     )
@@ -124,19 +145,22 @@ def nnsight(model: PreTrainedModel, directions: Directions) -> Steering:
     return lambda: contextlib.nullcontext(written)
 
 
-PEERS: dict[str, Peer] = {
-    "rotalabs-steer 1.2": rotalabs_steer,
-    "steering-vectors 0.12": steering_vectors,
-    "repeng 0.4": repeng,
-    "repsteer 0.2": repsteer,
-    "nnsight 0.8": nnsight,
+PEERS: dict[str, tuple[str, Peer]] = {
+    "rotalabs-steer 1.2": ("add", rotalabs_steer),
+    "steering-vectors 0.12": ("add", steering_vectors),
+    "nnsight 0.8": ("add", nnsight),
+    "repeng 0.4": ("add", repeng),
+    "repsteer 0.2": ("add", repsteer),
+    "steering-vectors 0.12, ablation": ("ablate", partial(steering_vectors, ablate=True)),
+    "repeng 0.4, normalized": ("keepnorm", partial(repeng, normalize=True)),
 }
+"""Each with the operator that it does."""
 
 
 def peers(make_model: Callable[[], PreTrainedModel], directions: Directions) -> tuple[dict[str, Steering], list[str]]:
     """Return those that are installed, and why others are left out, a line for each."""
     found, missing = {}, []
-    for name, peer in PEERS.items():
+    for name, (_, peer) in PEERS.items():
         try:
             with warnings.catch_warnings(action="ignore"):
                 found[name] = peer(make_model(), directions)
