@@ -9,6 +9,7 @@ import click
 import vectorstore.compose
 from vectorstore.canonical import Json
 from vectorstore.compose.blend import parents, to_vector
+from vectorstore.compose.notices import notices
 from vectorstore.compose.report import Report, StepReport
 from vectorstore.errors import InvalidInputError
 from vectorstore.part import PlanTerm
@@ -64,11 +65,13 @@ def compose(  # noqa: PLR0913 - options
             saved = store.save(name, *to_vector(plan, force=force), parents=parents(plan), **vars(about))
         elif name:
             saved = store.save_recipe(name, recipe, **vars(about))
+        against = notices(store, plan)
     report = vectorstore.compose.report(plan)
-    document = report.to_json() | {"terms": [_term_json(term) for term in plan.terms]}
+    said = [*against, *report.notes]
+    document = report.to_json() | {"terms": [_term_json(term) for term in plan.terms], "notes": said}
     if saved:
         document |= {"saved": saved.version.to_json() | {"new": saved.created}}
-    return Answer(document, [*plan_tables(plan, report), *_saved_text(saved)], report.notes)
+    return Answer(document, [*plan_tables(plan, report), *_saved_text(saved)], said)
 
 
 def _saved_text(saved: Saved | None) -> list[str]:

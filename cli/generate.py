@@ -8,6 +8,7 @@ import click
 
 from vectorstore.canonical import check_text
 from vectorstore.compose import compose
+from vectorstore.compose.notices import notices
 from vectorstore.compose.pins import located
 from vectorstore.errors import InvalidInputError
 from vectorstore.expression import references
@@ -73,6 +74,7 @@ def generate(  # noqa: PLR0913 - options
         model, tokenizer = choice.load(bar)
         plan = compose(store, expression, model=identify(model, tokenizer), force=force)
         text = chat_prompt(tokenizer, prompt, system) if chat else prompt
+        said.extend(notices(store, plan))
         writer = Writer(model, tokenizer, sampling, bar.advance)
         bar.say("Writing")
         unsteered = writer.write(text) if compare else None

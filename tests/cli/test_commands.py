@@ -43,8 +43,9 @@ def everything() -> list[tuple[tuple[str, ...], click.Command]]:
 
 
 def test_the_commands_are_those_of_the_design():
-    names = """init demo compute list show history similar diff import export bundle compose generate score alias preset
-    label describe yank restore delete lineage audit recompute methods datasets gc fsck db"""
+    names = """init demo compute list show history similar diff import export bundle compose generate bake score alias
+    preset label describe yank deprecate restore delete lineage audit recompute methods datasets serve gc fsck
+    db"""
     assert list(COMMANDS) == names.split()
     assert sorted(path for path, _ in everything() if len(path) > 1) == sorted(SUBCOMMANDS)
 

@@ -33,6 +33,20 @@ def test_a_version_is_yanked_and_restored(library: Steer):
     assert "there is no 'hate'" in library.fails(3, "yank", "hate")
 
 
+def test_who_uses_a_deprecated_or_yanked_version_is_told_why(library: Steer):
+    assert library("deprecate", "love@2", "--reason", "use love@3").out == "love@2 is deprecated: use love@3\n"
+    library("yank", "love@1", "--reason", "wrong layer")
+    done = library("compose", "love@1 + love@2 + love@3")
+    assert "note: love@1 is yanked: wrong layer\n" in done.err
+    assert "note: love@2 is deprecated: use love@3\n" in done.err
+    assert "love@3 is" not in done.err
+    assert library.ok("compose", "love@2")["notes"] == ["love@2 is deprecated: use love@3"]
+    assert "use love@3" in library("show", "love@2").out
+    assert library("deprecate", "love@2", "--undo").out == "love@2 is deprecated no more\n"
+    assert library.ok("compose", "love@2")["notes"] == []
+    assert "give a reason" in library.fails(2, "deprecate", "love@2")
+
+
 def test_a_version_is_deleted_once_it_is_sure(library: Steer):
     library.ok("alias", "set", "love@2", "old")
     assert "deleting love@2 cannot be taken back; add --yes" in library.fails(2, "delete", "love@2")

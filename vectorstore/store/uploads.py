@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, select, union_all
@@ -21,6 +22,29 @@ from vectorstore.store.store import Store
 from vectorstore.store.team_schema import UploadRow
 
 
+@dataclass(frozen=True)
+class Upload:
+    """How far an upload is.
+
+    Attributes:
+        id: its name.
+        namespace_id, user_id: where, and whose.
+        digest, size: of the bytes that were announced.
+        received: so many came.
+        finished: whether a version may have them.
+        expires_at: until when they are kept.
+    """
+
+    id: str
+    namespace_id: int
+    user_id: int
+    digest: str
+    size: int
+    received: int
+    finished: bool
+    expires_at: datetime
+
+
 def accept(  # noqa: PLR0913 - whose bytes, which, and how long
     store: Store, namespace_id: int, user_id: int, digest: str, data: Iterable[bytes], *, keep: timedelta
 ) -> int:
@@ -31,48 +55,36 @@ def accept(  # noqa: PLR0913 - whose bytes, which, and how long
         UnavailableError: when database or disk cannot take them.
     """
     _check_digest(digest)
-    row = UploadRow(
-        id=secrets.token_hex(16),
-        namespace_id=namespace_id,
-        user_id=user_id,
-        digest=digest,
-        finished=True,
-        expires_at=datetime.now(UTC) + keep,
-    )
-    return _publish(store, row, data)
+    expires_at = datetime.now(UTC) + keep
+    upload = Upload(secrets.token_hex(16), namespace_id, user_id, digest, 0, 0, finished=False, expires_at=expires_at)
+    return _publish(store, upload, data).size
 
 
 def begin(  # noqa: PLR0913 - as above
     store: Store, namespace_id: int, user_id: int, digest: str, size: int, *, keep: timedelta
-) -> UploadRow:
+) -> Upload:
     """Begin an upload in parts."""
     _check_digest(digest)
-    row = UploadRow(
-        id=secrets.token_hex(16),
-        namespace_id=namespace_id,
-        user_id=user_id,
-        digest=digest,
-        size=size,
-        received=0,
-        finished=False,
-        expires_at=datetime.now(UTC) + keep,
+    expires_at = datetime.now(UTC) + keep
+    upload = Upload(
+        secrets.token_hex(16), namespace_id, user_id, digest, size, 0, finished=False, expires_at=expires_at
     )
     with store.database.write() as session:
-        session.add(row)
-    return row
+        session.add(UploadRow(**vars(upload)))
+    return upload
 
 
-def find(store: Store, namespace_id: int, upload_id: str) -> UploadRow:
+def find(store: Store, namespace_id: int, upload_id: str) -> Upload:
     """Return an upload of a namespace.
 
     Raises:
         NotFoundError: when there is none, or it has expired.
     """
     with store.database.read() as session:
-        return _find(session, namespace_id, upload_id)
+        return _upload(_find(session, namespace_id, upload_id))
 
 
-def append(store: Store, namespace_id: int, upload_id: str, offset: int, data: Iterable[bytes]) -> UploadRow:
+def append(store: Store, namespace_id: int, upload_id: str, offset: int, data: Iterable[bytes]) -> Upload:
     """Add a part at `offset`, where the parts before it end. Who sends a part again sends it where it was.
 
     Raises:
@@ -84,12 +96,12 @@ def append(store: Store, namespace_id: int, upload_id: str, offset: int, data: I
     length = store.blobs.put_part(row.id, offset, _at_most(data, row.size - offset))
     with store.database.write() as session:
         present = _find(session, namespace_id, upload_id, lock=True)
-        _require_offset(present, offset)
+        _require_offset(_upload(present), offset)
         present.received = offset + length
-        return present
+        return _upload(present)
 
 
-def finish(store: Store, namespace_id: int, upload_id: str) -> UploadRow:
+def finish(store: Store, namespace_id: int, upload_id: str) -> Upload:
     """Join the parts to the blob that was announced.
 
     Raises:
@@ -102,12 +114,12 @@ def finish(store: Store, namespace_id: int, upload_id: str) -> UploadRow:
     if row.received != row.size:
         raise ConflictError(f"{row.received} of {row.size} bytes were received", "send the rest")
     try:
-        _publish(store, row, store.blobs.parts(row.id))
+        done = _publish(store, row, store.blobs.parts(row.id))
     except IntegrityError:
         cancel(store, namespace_id, upload_id)
         raise
     store.blobs.drop_parts(row.id)
-    return find(store, namespace_id, upload_id)
+    return done
 
 
 def cancel(store: Store, namespace_id: int, upload_id: str) -> None:
@@ -132,7 +144,7 @@ def missing(session: Session, namespace_id: int, digests: Sequence[str]) -> list
     return [digest for digest in digests if digest not in found]
 
 
-def _publish(store: Store, row: UploadRow, data: Iterable[bytes]) -> int:
+def _publish(store: Store, row: Upload, data: Iterable[bytes]) -> Upload:
     """Give bytes the name of their digest, after a row that keeps them, and note the upload as finished."""
     staged = store.blobs.stage(data)
     try:
@@ -141,11 +153,10 @@ def _publish(store: Store, row: UploadRow, data: Iterable[bytes]) -> int:
         with store.database.write() as session:
             lease(session, [staged], row.expires_at)
         staged.publish()
+        done = replace(row, size=staged.size, received=staged.size, finished=True)
         with store.database.write() as session:
-            row.size = row.received = staged.size
-            row.finished = True
-            session.merge(row)
-        return staged.size
+            session.merge(UploadRow(**vars(done)))
+        return done
     finally:
         staged.discard()
 
@@ -158,7 +169,11 @@ def _find(session: Session, namespace_id: int, upload_id: str, *, lock: bool = F
     return row
 
 
-def _require_offset(row: UploadRow, offset: int) -> None:
+def _upload(row: UploadRow) -> Upload:
+    return Upload(**{name: getattr(row, name) for name in Upload.__dataclass_fields__})
+
+
+def _require_offset(row: Upload, offset: int) -> None:
     if row.finished or offset != row.received:
         raise ConflictError(f"the upload has {row.received} bytes, and the part begins at {offset}", "go on from there")
 

@@ -20,6 +20,7 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.store.deletion import needed
 from vectorstore.store.schema import BlobRow
 from vectorstore.store.store import Store
+from vectorstore.store.team_schema import UploadRow
 
 GRACE = timedelta(days=1)
 MAX_GRACE = timedelta(days=36500)
@@ -66,6 +67,9 @@ def collect(store: Store, *, apply: bool = False, grace: timedelta = GRACE) -> C
     gone: list[tuple[str, int]] = []
     for digests in _batches(store, before):
         gone += _take(store, digests, before) if apply else _sizes(store, digests)
+    if apply:
+        with store.database.write() as session:
+            session.execute(delete(UploadRow).where(UploadRow.expires_at < before))
     # A save may write for as long as its lease lasts before it notes a row.
     idle = min(before, datetime.now(UTC) - GRACE)
     leftovers = store.blobs.sweep(idle) if apply else store.blobs.leftovers(idle)

@@ -1,0 +1,217 @@
+"""Saving, showing, listing and changing versions over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.builders import make_card, make_vector
+from tests.service.conftest import Service, made_elsewhere, push
+from vectorstore.compose.pins import pin
+from vectorstore.manifest import MANIFEST_TYPE
+from vectorstore.store import Store
+
+
+def test_a_pushed_version_is_shown_with_its_digest_and_its_bytes_come_back(service: Service, tmp_path: Path):
+    service.namespace("team")
+    writer, reader = service.person("wendy", team="writer"), service.person("rita", team="reader")
+    made = made_elsewhere(tmp_path, labels={"topic": "weddings"})
+    saved = push(writer, made, "team/vectors/love")
+    assert saved.status_code == 201
+    assert (saved.json()["digest"], saved.json()["reference"]) == (made.digest, "team/love@1")
+    shown = reader.get("/v1/team/vectors/love/versions/1")
+    assert shown.json()["labels"] == {"topic": "weddings"}
+    assert shown.json()["pins"] == []
+    manifest = reader.get(f"/v1/team/vectors/love/versions/{made.digest}/manifest")
+    assert manifest.content == made.manifest
+    assert manifest.headers["content-type"] == MANIFEST_TYPE
+    assert manifest.headers["etag"] == f'"{made.digest}"'
+    for name, data in made.blobs.items():
+        assert reader.get(f"/v1/team/blobs/{name}").content == data
+
+
+def test_pushing_the_same_version_again_finds_it_there(service: Service, tmp_path: Path):
+    service.namespace("team")
+    writer, made = service.person("wendy", team="writer"), made_elsewhere(tmp_path)
+    assert push(writer, made, "team/vectors/love").status_code == 201
+    again = push(writer, made, "team/vectors/love")
+    assert again.status_code == 200
+    assert again.json()["number"] == 1
+
+
+def test_the_store_says_who_did_it_and_with_which_token(service: Service, tmp_path: Path):
+    service.namespace("team")
+    writer = service.person("wendy", team="writer")
+    push(writer, made_elsewhere(tmp_path), "team/vectors/love")
+    event = writer.get("/v1/team/events").json()["events"][-1]
+    assert (event["action"], event["actor"], event["subject"]) == ("version.save", "wendy", "team/love@1")
+    assert writer.token is not None
+    assert event["token"] == writer.token.split("_")[1]
+    assert writer.token not in str(event)
+
+
+def test_a_version_whose_blobs_were_not_sent_is_refused(service: Service, tmp_path: Path):
+    service.namespace("team")
+    writer, made = service.person("wendy", team="writer"), made_elsewhere(tmp_path)
+    refused = writer.put(f"/v1/team/vectors/love/versions/{made.digest}", content=made.manifest)
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert next(iter(made.blobs)) in refused.json()["detail"]
+    assert service.admin.get("/v1/team/vectors").json() == {"versions": [], "cursor": None}
+
+
+def test_blobs_of_a_namespace_that_is_hidden_cannot_be_had_by_naming_them(service: Service, tmp_path: Path):
+    service.namespace("hidden")
+    service.namespace("team")
+    made = made_elsewhere(tmp_path)
+    push(service.person("sue", hidden="writer"), made, "hidden/vectors/love")
+    thief = service.person("theo", team="writer")
+    (blob,) = made.blobs
+    for asked in (thief.get(f"/v1/hidden/blobs/{blob}"), thief.get(f"/v1/team/blobs/{blob}")):
+        assert asked.status_code == 404
+    stolen = thief.put(f"/v1/team/vectors/mine/versions/{made.digest}", content=made.manifest)
+    assert stolen.status_code == 409  # as for bytes that nobody has
+    assert push(thief, made, "team/vectors/mine").status_code == 201  # who has the bytes may save them
+
+
+def test_a_recipe_cannot_pin_what_its_author_may_not_see(service: Service, tmp_path: Path):
+    service.namespace("hidden")
+    service.namespace("team")
+    push(service.person("sue", hidden="writer"), made_elsewhere(tmp_path), "hidden/vectors/love")
+    with Store.open(f"sqlite:///{tmp_path}/own.db", blobs=str(tmp_path / "own")) as own:
+        vector = make_vector(seed=0)
+        own.save("love", vector, make_card(vector))
+        version = own.save_recipe("mood", pin(own, "2*love")).version
+        (entry,) = version.blobs
+        manifest, body = own.read_manifest(version), bytes(own.blobs.open(entry.digest, entry.size))
+    thief = service.person("theo", team="writer")
+    assert thief.put(f"/v1/team/blobs/{entry.digest}", content=body).status_code == 201
+    refused = thief.put(f"/v1/team/recipes/mood/versions/{version.digest}", content=manifest)
+    assert refused.status_code == 404
+    assert "is not in this library" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:-1], lambda data: data + b" ", lambda _data: b"{}"])
+def test_a_manifest_that_is_not_what_was_announced_is_refused(service: Service, tmp_path: Path, spoil):
+    service.namespace("team")
+    writer, made = service.person("wendy", team="writer"), made_elsewhere(tmp_path)
+    push(writer, made, "team/vectors/other")
+    refused = writer.put(f"/v1/team/vectors/love/versions/{made.digest}", content=spoil(made.manifest))
+    assert (refused.status_code, refused.json()["code"]) == (422, "integrity")
+
+
+def test_labels_presets_and_description_change_together_or_not_at_all(service: Service, tmp_path: Path):
+    service.namespace("team")
+    writer = service.person("wendy", team="writer")
+    path = "/v1/team/vectors/love/versions/1"
+    push(writer, made_elsewhere(tmp_path, labels={"topic": "weddings"}), "team/vectors/love")
+    wanted = {"labels": {"topic": None, "tone": "warm"}, "presets": {"strong": "0.15r"}, "description": "Warm."}
+    changed = writer.ask("PATCH", path, json=wanted).json()
+    assert (changed["labels"], changed["description"]) == ({"tone": "warm"}, "Warm.")
+    assert changed["presets"]["strong"]["coefficient"] == "0.15r"
+    refused = writer.ask("PATCH", path, json={"description": "Cold.", "labels": {"nothing": None}})
+    assert refused.status_code == 404
+    assert writer.get(path).json()["description"] == "Warm."
+
+
+def test_who_changes_what_somebody_else_changed_meanwhile_is_told(service: Service, tmp_path: Path):
+    service.namespace("team")
+    writer = service.person("wendy", team="writer")
+    path = "/v1/team/vectors/love/versions/1"
+    push(writer, made_elsewhere(tmp_path), "team/vectors/love")
+    seen = writer.get(path).headers["etag"]
+    changed = writer.ask("PATCH", path, json={"description": "First."}, headers={"If-Match": seen})
+    assert changed.status_code == 200
+    late = writer.ask("PATCH", path, json={"description": "Second."}, headers={"If-Match": seen})
+    assert (late.status_code, late.json()["code"]) == (412, "precondition")
+    assert writer.get(path, headers={"If-None-Match": changed.headers["etag"]}).status_code == 304
+    assert writer.get(path, headers={"If-None-Match": seen}).json()["description"] == "First."
+
+
+def test_yank_and_deprecation_say_why_to_those_who_look(service: Service, tmp_path: Path):
+    service.namespace("team")
+    keeper, reader = service.person("max", team="maintainer"), service.person("rita", team="reader")
+    push(keeper, made_elsewhere(tmp_path), "team/vectors/love")
+    path = "/v1/team/vectors/love/versions/1"
+    assert keeper.post(f"{path}/deprecate", json={"reason": "use love@2"}).json()["deprecation"] == "use love@2"
+    assert keeper.post(f"{path}/yank", json={"reason": "wrong layer"}).json()["yank_reason"] == "wrong layer"
+    shown = reader.get(path).json()
+    assert (shown["yanked"], shown["yank_reason"], shown["deprecation"]) == (True, "wrong layer", "use love@2")
+    assert reader.get("/v1/team/vectors/love").status_code == 404
+    assert keeper.post(f"{path}/restore").json()["yank_reason"] == ""
+    assert keeper.post(f"{path}/undeprecate").json()["deprecation"] is None
+    assert reader.get("/v1/team/vectors/love").json()["number"] == 1
+
+
+def test_aliases_move_only_for_those_who_saw_where_they_were(service: Service, tmp_path: Path):
+    service.namespace("team")
+    writer = service.person("wendy", team="writer")
+    for seed in (0, 1):
+        push(writer, made_elsewhere(tmp_path, seed=seed), "team/vectors/love")
+    path = "/v1/team/vectors/love/aliases/prod"
+    first = writer.put(path, json={"version": "1"}, headers={"If-None-Match": "*"})
+    assert (first.status_code, first.json()["number"]) == (200, 1)
+    assert writer.put(path, json={"version": "2"}, headers={"If-None-Match": "*"}).status_code == 412
+    assert writer.put(path, json={"version": "2"}, headers={"If-Match": '"other"'}).status_code == 412
+    moved = writer.put(path, json={"version": "2"}, headers={"If-Match": first.headers["etag"]})
+    assert moved.json()["number"] == 2
+    assert writer.get("/v1/team/vectors/love/versions/prod").json()["number"] == 2
+    assert writer.get("/v1/team/vectors/love/aliases").json()["aliases"][0]["alias"] == "prod"
+    assert writer.ask("DELETE", path, headers={"If-Match": first.headers["etag"]}).status_code == 412
+    assert writer.ask("DELETE", path).status_code == 204
+    assert writer.get(path).status_code == 404
+
+
+def test_lists_are_narrowed_sorted_and_paged(service: Service, tmp_path: Path):
+    service.namespace("team")
+    writer = service.person("wendy", team="writer")
+    for seed, name in enumerate(("love", "calm", "joy")):
+        push(writer, made_elsewhere(tmp_path, name, seed, labels={"n": str(seed)}), f"team/vectors/{name}")
+    first = writer.get("/v1/team/vectors?sort=name&limit=2").json()
+    assert [version["name"] for version in first["versions"]] == ["calm", "joy"]
+    rest = writer.get(f"/v1/team/vectors?sort=name&limit=2&after={first['cursor']}").json()
+    assert ([version["name"] for version in rest["versions"]], rest["cursor"]) == (["love"], None)
+    assert [each["name"] for each in writer.get("/v1/team/vectors?label=n=1").json()["versions"]] == ["calm"]
+    assert writer.get("/v1/team/recipes").json()["versions"] == []
+    assert writer.get("/v1/team/recipes/love").status_code == 404
+    assert writer.get("/v1/team/vectors?limit=0").json()["code"] == "invalid"
+
+
+def test_references_are_looked_up_many_at_once_and_hidden_ones_are_not_there(service: Service, tmp_path: Path):
+    service.namespace("team")
+    service.namespace("hidden")
+    push(service.person("sue", hidden="writer"), made_elsewhere(tmp_path), "hidden/vectors/love")
+    writer = service.person("wendy", team="writer")
+    push(writer, made_elsewhere(tmp_path), "team/vectors/love")
+    asked = ["team/love", "hidden/love", "nowhere/love", "team/love@2", "2*team/love"]
+    answers = writer.post("/v1/resolve", json={"references": asked}).json()["answers"]
+    assert answers[0]["version"]["reference"] == "team/love@1"
+    codes = [answer["problem"]["code"] for answer in answers[1:]]
+    assert codes == ["not-found", "not-found", "not-found", "expression"]
+    hidden, unknown = (answer["problem"]["detail"] for answer in answers[1:3])
+    assert hidden.replace("hidden", "X") == unknown.replace("nowhere", "X")
+
+
+def test_quotas_are_kept(service: Service, tmp_path: Path):
+    service.namespace("team")
+    writer = service.person("wendy", team="writer")
+    assert service.admin.ask("PATCH", "/v1/namespaces/team", json={"max_versions": 1}).status_code == 200
+    assert push(writer, made_elsewhere(tmp_path), "team/vectors/love").status_code == 201
+    assert push(writer, made_elsewhere(tmp_path), "team/vectors/love").status_code == 200
+    full = push(writer, made_elsewhere(tmp_path, seed=1), "team/vectors/love")
+    assert (full.status_code, full.json()["code"]) == (409, "conflict")
+    service.admin.ask("PATCH", "/v1/namespaces/team", json={"max_versions": None, "max_bytes": 100})
+    assert push(writer, made_elsewhere(tmp_path, seed=1), "team/vectors/love").status_code == 409
+
+
+def test_a_deleted_version_is_gone_and_its_number_is_not_used_again(service: Service, tmp_path: Path):
+    service.namespace("team")
+    keeper = service.person("max", team="maintainer")
+    made = made_elsewhere(tmp_path)
+    push(keeper, made, "team/vectors/love")
+    deleted = keeper.ask("DELETE", "/v1/team/vectors/love/versions/1", headers={"X-Reason": "leaked"})
+    assert deleted.status_code == 204
+    assert "deleted" in keeper.get("/v1/team/vectors/love/versions/1").json()["detail"]
+    assert push(keeper, made_elsewhere(tmp_path, seed=1), "team/vectors/love").json()["number"] == 2
+    (blob,) = made.blobs
+    assert keeper.get(f"/v1/team/blobs/{blob}").status_code == 404

@@ -1,0 +1,1 @@
+"""The service: a library over HTTP, for teams. `create_app` makes it; `steer serve` runs it."""

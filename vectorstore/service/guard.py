@@ -1,0 +1,104 @@
+"""Guard: every route says which right it needs, and gets a Desk: who asks, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
+
+from vectorstore.accounts.access import access
+from vectorstore.accounts.caller import ANONYMOUS, Caller, authenticate
+from vectorstore.accounts.rights import Right
+from vectorstore.errors import NotAllowedError, NotAuthenticatedError
+from vectorstore.service.options import Options
+from vectorstore.store import Store, events
+
+_bearer = HTTPBearer(auto_error=False, description="A token: `stv_…`")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where a request is worked on.
+
+    Attributes:
+        store: the library.
+        options: the service's.
+        caller: who asks.
+        namespace: where, as the path says; empty where the path names none.
+        namespace_id: its row; 0 where there is none.
+    """
+
+    store: Store
+    options: Options
+    caller: Caller
+    namespace: str
+    namespace_id: int
+
+
+class Needs:
+    """A dependency that lets a caller in who has a right: in the path's namespace, or where it names none, at all.
+
+    `right` is None for what anybody may see.
+    """
+
+    def __init__(self, right: Right | None) -> None:
+        """Ask for this right."""
+        self.right = right
+
+    async def __call__(
+        self,
+        request: Request,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
+    ) -> Desk:
+        """Say who asks, and refuse who may not.
+
+        Raises:
+            NotAuthenticatedError: for a bad token, or none where one is needed.
+            NotFoundError: for a namespace that is not there, or that the caller may not know of.
+            NotAllowedError: where the right is missing.
+        """
+        if credentials is None and "authorization" in request.headers:
+            raise NotAuthenticatedError(
+                "the Authorization header has no bearer token", "send: Authorization: Bearer stv_…"
+            )
+        text = None if credentials is None else credentials.credentials
+        desk = await run_in_threadpool(self._desk, request, text)
+        request.state.user, request.state.token = desk.caller.name, desk.caller.token
+        # Set here, in the request's own task, it is known wherever the route's function runs.
+        events.act(desk.caller.name or "anonymous", desk.caller.token)
+        return desk
+
+    def _desk(self, request: Request, token: str | None) -> Desk:
+        store: Store = request.app.state.store
+        namespace = request.path_params.get("namespace", "")
+        with store.database.read() as session:
+            caller = ANONYMOUS if token is None else authenticate(session, token)
+            if namespace and self.right is not None:
+                namespace_id = access(session, caller, namespace, self.right).id
+            else:
+                namespace_id = 0
+                self._require(caller)
+        return Desk(store, request.app.state.options, caller, namespace, namespace_id)
+
+    def _require(self, caller: Caller) -> None:
+        """Check a right that is no namespace's: READ is of everybody who is signed in, ADMIN of administrators."""
+        if self.right is None:
+            return
+        if caller.user_id is None:
+            raise NotAuthenticatedError("this needs a token", "sign in: steer login URL")
+        if caller.scopes < self.right or (caller.namespace_id is not None and self.right > Right.READ):
+            raise NotAllowedError("the token is not made for this", "use one with a wider scope")
+        if self.right >= Right.ADMIN and not caller.admin:
+            raise NotAllowedError("only administrators may do this", "ask one of them")
+
+
+Open = Annotated[Desk, Depends(Needs(None))]
+SignedIn = Annotated[Desk, Depends(Needs(Right.READ))]
+Reading = Annotated[Desk, Depends(Needs(Right.READ))]
+Writing = Annotated[Desk, Depends(Needs(Right.WRITE))]
+Maintaining = Annotated[Desk, Depends(Needs(Right.MAINTAIN))]
+Owning = Annotated[Desk, Depends(Needs(Right.OWN))]
+Administering = Annotated[Desk, Depends(Needs(Right.ADMIN))]

@@ -1,0 +1,39 @@
+"""Options: the limits that the service keeps to, and what it leaves to its users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a service runs.
+
+    Attributes:
+        max_body: bytes of one request's body; what is larger is sent as an upload, in parts.
+        max_blob: bytes of one blob, however it is sent.
+        max_document: bytes of a JSON body, or of a manifest.
+        requests_per_minute: of one token, or of one address where there is none; 0 for as many as they like.
+        seconds: what a request may take between two pieces of its body.
+        upload_time: for so long bytes are kept that no version has yet.
+        open_namespaces: whether every user may make namespaces, or administrators alone.
+        trusted_proxies: how many proxies stand in front, each of which adds to X-Forwarded-For.
+        private_hooks: whether webhooks may go to private addresses.
+        accel: the place below which a faster server in front has the folder of blobs (`X-Accel-Redirect`); or nothing.
+        presign: seconds for which a bucket's signed URL is good, to which downloads are redirected; 0 to send them.
+        threads: requests that are worked on at once, per process.
+    """
+
+    max_body: int = 64 << 20
+    max_blob: int = 1 << 30
+    max_document: int = 1 << 20
+    requests_per_minute: int = 3000
+    seconds: float = 30
+    upload_time: timedelta = timedelta(days=1)
+    open_namespaces: bool = False
+    trusted_proxies: int = 0
+    private_hooks: bool = False
+    accel: str = ""
+    presign: int = 0
+    threads: int = 12

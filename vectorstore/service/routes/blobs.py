@@ -1,0 +1,135 @@
+"""Blobs: bytes by digest, for those who may see a version that has them; and sending them, whole or in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+import anyio.from_thread
+import anyio.to_thread
+from fastapi import APIRouter, Header, Path, Request
+from starlette.responses import JSONResponse, Response
+
+from vectorstore.canonical import Json
+from vectorstore.errors import NotAllowedError
+from vectorstore.service.blob_answer import blob_size, send_blob
+from vectorstore.service.guard import Desk, Reading, Writing
+from vectorstore.service.problems import TooLargeError, documented
+from vectorstore.service.shapes import BlobOut, Digest, Namespace, UploadIn, UploadOut
+from vectorstore.store import uploads
+
+router = APIRouter(prefix="/v1/{namespace}", tags=["blobs"])
+_BYTES: dict[str, Any] = {"content": {"application/octet-stream": {}}}
+_BODY = {"requestBody": {"required": True, "content": {"application/octet-stream": {}}}}
+_ETAG: dict[int | str, dict[str, Any]] = {304: {"description": "Not changed"}, 416: {"description": "No such range"}}
+Upload = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="An upload.")]
+Taken = TypeVar("Taken")
+
+
+@router.get(
+    "/blobs/{digest}", responses={200: _BYTES, 206: _BYTES, **_ETAG, **documented(403)}, response_class=Response
+)
+@router.head("/blobs/{digest}", responses={200: _BYTES, **_ETAG, **documented(403)}, response_class=Response)
+def download(
+    desk: Reading,
+    namespace: Namespace,
+    digest: Digest,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Return bytes that a version of this namespace has; they never change."""
+    return send_blob(desk, digest, blob_size(desk, digest), if_none_match)
+
+
+@router.put(
+    "/blobs/{digest}",
+    status_code=201,
+    responses={201: {"model": BlobOut}, **documented(403, 409)},
+    openapi_extra=_BODY,
+    response_class=JSONResponse,
+)
+async def put(request: Request, desk: Writing, namespace: Namespace, digest: Digest) -> Response:
+    """Send bytes in one piece; a version that has them must be saved before they expire."""
+    keep = desk.options.upload_time
+    take = partial(uploads.accept, desk.store, desk.namespace_id, _user(desk), digest, keep=keep)
+    size = await _with_body(request, take)
+    return JSONResponse({"digest": digest, "size": size}, 201)
+
+
+@router.post(
+    "/uploads", status_code=201, responses={201: {"model": UploadOut}, **documented(403)}, response_class=JSONResponse
+)
+def begin(desk: Writing, namespace: Namespace, wanted: UploadIn) -> Response:
+    """Begin to send bytes in parts."""
+    if wanted.size > desk.options.max_blob:
+        raise TooLargeError(f"a blob of {wanted.size} bytes", f"{desk.options.max_blob} are taken at most")
+    keep = desk.options.upload_time
+    row = uploads.begin(desk.store, desk.namespace_id, _user(desk), wanted.digest, wanted.size, keep=keep)
+    return JSONResponse(_shown(row), 201, {"Location": f"/v1/{namespace}/uploads/{row.id}"})
+
+
+@router.get("/uploads/{upload}", responses={200: {"model": UploadOut}, **documented(403)}, response_class=JSONResponse)
+def progress(desk: Writing, namespace: Namespace, upload: Upload) -> Response:
+    """Say how far an upload is: where to go on after a cut."""
+    return JSONResponse(_shown(uploads.find(desk.store, desk.namespace_id, upload)))
+
+
+@router.patch(
+    "/uploads/{upload}",
+    responses={200: {"model": UploadOut}, **documented(403, 409)},
+    openapi_extra=_BODY,
+    response_class=JSONResponse,
+)
+async def append(
+    request: Request,
+    desk: Writing,
+    namespace: Namespace,
+    upload: Upload,
+    upload_offset: Annotated[int, Header(ge=0, le=1 << 40, description="Where the part begins.")],
+) -> Response:
+    """Send a part; it begins where the parts before it end."""
+    take = partial(uploads.append, desk.store, desk.namespace_id, upload, upload_offset)
+    return JSONResponse(_shown(await _with_body(request, take)))
+
+
+@router.post(
+    "/uploads/{upload}/finish",
+    responses={200: {"model": UploadOut}, **documented(403, 409)},
+    response_class=JSONResponse,
+)
+def finish(desk: Writing, namespace: Namespace, upload: Upload) -> Response:
+    """Join the parts; from now on a version may have the bytes."""
+    return JSONResponse(_shown(uploads.finish(desk.store, desk.namespace_id, upload)))
+
+
+@router.delete("/uploads/{upload}", status_code=204, responses=documented(403), response_class=Response)
+def cancel(desk: Writing, namespace: Namespace, upload: Upload) -> Response:
+    """Forget an upload."""
+    uploads.cancel(desk.store, desk.namespace_id, upload)
+    return Response(status_code=204)
+
+
+async def _with_body(request: Request, take: Callable[[Iterator[bytes]], Taken]) -> Taken:
+    """Run `take`, which waits for disks and databases, in a thread, and hand it the body piece by piece."""
+    stream = request.stream()
+
+    async def piece() -> bytes | None:
+        return await anext(stream, None)
+
+    def body() -> Iterator[bytes]:
+        while (chunk := anyio.from_thread.run(piece)) is not None:
+            if chunk:
+                yield chunk
+
+    return await anyio.to_thread.run_sync(lambda: take(body()))
+
+
+def _user(desk: Desk) -> int:
+    if desk.caller.user_id is None:
+        raise NotAllowedError("nobody is signed in", "sign in: steer login URL")
+    return desk.caller.user_id
+
+
+def _shown(row: uploads.Upload) -> Json:
+    names = ("id", "digest", "size", "received", "finished")
+    return {name: getattr(row, name) for name in names} | {"expires_at": row.expires_at.isoformat()}

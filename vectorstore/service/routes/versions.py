@@ -1,0 +1,119 @@
+"""Versions: lists, one version, its manifest, and saving a new one by its manifest."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from vectorstore.errors import InvalidInputError
+from vectorstore.manifest import MANIFEST_TYPE
+from vectorstore.service import desk_versions as versions
+from vectorstore.service.guard import Reading, Writing
+from vectorstore.service.problems import TooLargeError, documented
+from vectorstore.service.publish import publish
+from vectorstore.service.shapes import (
+    DEFAULT_LIMIT,
+    After,
+    Digest,
+    IfNoneMatch,
+    Kind,
+    Limit,
+    NamePath,
+    Namespace,
+    Narrowed,
+    PageOut,
+    VersionOut,
+    VersionPath,
+)
+
+router = APIRouter(prefix="/v1/{namespace}/{kind}", tags=["versions"])
+
+
+@router.get("", responses={200: {"model": PageOut}, **documented(403)}, response_class=JSONResponse)
+def list_versions(desk: Reading, namespace: Namespace, kind: Kind, wanted: Narrowed) -> Response:
+    """List the newest version of each name that is not yanked."""
+    narrowed = vars(wanted) | {"labels": dict(map(_label, wanted.label or ()))}
+    del narrowed["label"]
+    return versions.page(desk.store.list(namespace, kind=versions.KINDS[kind], **narrowed))
+
+
+@router.get("/{name}", responses={200: {"model": VersionOut}, **documented(403)}, response_class=JSONResponse)
+def newest(desk: Reading, path: NamePath) -> Response:
+    """Show the newest version of a name that is not yanked."""
+    return versions.shown(desk, versions.find(desk, path))
+
+
+@router.get("/{name}/versions", responses={200: {"model": PageOut}, **documented(403)}, response_class=JSONResponse)
+def history(desk: Reading, path: NamePath, limit: Limit = DEFAULT_LIMIT, after: After = None) -> Response:
+    """List all versions of a name, newest first, yanked ones too."""
+    found = desk.store.history(f"{path.namespace}/{path.name}", limit=limit, after=after)
+    for version in found.versions[:1]:
+        versions.require_kind(version, path.kind)
+    return versions.page(found)
+
+
+@router.get(
+    "/{name}/versions/{which}",
+    responses={200: {"model": VersionOut}, 304: {"description": "Not changed"}, **documented(403, 409)},
+    response_class=JSONResponse,
+)
+def show(desk: Reading, path: VersionPath, if_none_match: IfNoneMatch = None) -> Response:
+    """Show one version; its ETag changes with anything that is said about it."""
+    version = versions.find(desk, path, path.which)
+    return versions.unchanged(versions.state(version), if_none_match) or versions.shown(desk, version)
+
+
+@router.get(
+    "/{name}/versions/{which}/manifest",
+    responses={
+        200: {"content": {MANIFEST_TYPE: {}}},
+        304: {"description": "Not changed"},
+        **documented(403, 409),
+    },
+    response_class=Response,
+)
+def manifest(desk: Reading, path: VersionPath, if_none_match: IfNoneMatch = None) -> Response:
+    """Return the manifest, whose digest is the version's identity."""
+    version = versions.find(desk, path, path.which)
+    etag = f'"{version.digest}"'
+    if same := versions.unchanged(etag, if_none_match):
+        return same
+    data = desk.store.read_manifest(version)
+    kept = "private, max-age=31536000, immutable" if path.which == version.digest else "private, no-cache"
+    headers = {"ETag": etag, "Cache-Control": kept}
+    return Response(data, media_type=MANIFEST_TYPE, headers=headers)
+
+
+@router.put(
+    "/{name}/versions/{digest}",
+    status_code=201,
+    responses={
+        201: {"model": VersionOut},
+        200: {"model": VersionOut, "description": "It is there already"},
+        **documented(403, 409),
+    },
+    openapi_extra={"requestBody": {"required": True, "content": {MANIFEST_TYPE: {}}}},
+    response_class=JSONResponse,
+)
+async def save(request: Request, desk: Writing, path: NamePath, digest: Digest) -> Response:
+    """Save a version: its body is the manifest, whose blobs this namespace has or was sent before."""
+    data = await _body(request, desk.options.max_document)
+    saved = await run_in_threadpool(publish, desk, path, digest, data)
+    return versions.shown(desk, saved.version, 201 if saved.created else 200)
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > limit:
+            raise TooLargeError(f"the manifest is larger than {limit} bytes", "no manifest is")
+    return bytes(data)
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidInputError(f"the label '{text[:60]}' has no value", "write key=value")
+    return key, value

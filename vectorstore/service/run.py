@@ -1,0 +1,100 @@
+"""Run: the service as a process, or several, with its logs as one JSON document to a line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import fields
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from vectorstore.errors import InvalidInputError
+from vectorstore.service.app import create_app
+from vectorstore.service.options import Options
+from vectorstore.service.patience import MAX_HEADERS, PatientProtocol
+from vectorstore.store import Store
+
+PREFIX = "STEER_SERVE_"
+GRACE_SECONDS = 30
+
+
+def options_from_environment() -> Options:
+    """Read `STEER_SERVE_MAX_BODY` and the like: one variable for each number and switch of Options.
+
+    Raises:
+        InvalidInputError: for a value that is none.
+    """
+    defaults, values = Options(), dict[str, Any]()
+    for field in fields(Options):
+        text, default = os.environ.get(f"{PREFIX}{field.name.upper()}"), getattr(defaults, field.name)
+        if text:
+            values[field.name] = _read(field.name, text, default)
+    return Options(**values)
+
+
+def make() -> FastAPI:
+    """Return the service of the library of the settings; each worker process calls this."""
+    configure_logs()
+    return create_app(Store.open(), options_from_environment())
+
+
+def serve(host: str, port: int, workers: int) -> None:
+    """Serve until the process is told to stop; requests under way are finished first."""
+    uvicorn.run(
+        "vectorstore.service.run:make",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        http=PatientProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        h11_max_incomplete_event_size=MAX_HEADERS,
+    )
+
+
+def configure_logs() -> None:
+    """Let all logs be lines of JSON on stderr."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    final: list[structlog.typing.Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final))
+    root = logging.getLogger()
+    root.handlers, root.level = [handler], logging.INFO
+
+
+def _read(name: str, text: str, default: object) -> object:
+    """Return a value of the kind of its default."""
+    try:
+        if isinstance(default, bool):
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+        if isinstance(default, (int, float)):
+            return type(default)(text)
+    except (KeyError, ValueError):
+        raise InvalidInputError(f"{PREFIX}{name.upper()} is '{text[:60]}'", f"the default is {default}") from None
+    if isinstance(default, str):
+        return text
+    raise InvalidInputError(f"{PREFIX}{name.upper()} cannot be set", "take the variable away")
