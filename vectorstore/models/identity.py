@@ -17,6 +17,7 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.identity import ModelIdentity
 from vectorstore.models.layers import decoder_layers, site_widths, text_config
 from vectorstore.models.tokenizer import first_id
+from vectorstore.models.weights import offloaded, weights
 
 SAMPLES = 64
 """How many values of each parameter go into the fingerprint."""
@@ -75,25 +76,29 @@ def identify(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None = None)
 
 @torch.no_grad()
 def fingerprint(model: nn.Module) -> str:
-    """Return the digest of the names, shapes and 64 evenly spaced values of each parameter, rounded to bf16.
+    """Return the digest of the names, shapes and 64 evenly spaced values of each weight, rounded to bf16.
 
     It is equal for fp32 and bf16 loads of the same weights, and does not depend on whether an LM head that equals the
     embeddings is tied to them. It is computed afresh each time, in about 0.002 s for 300 parameters, so it notices
-    every way of changing weights, but not a change that leaves all the samples as they were.
+    every way of changing weights, but not a change that leaves all the samples as they were. Weights that accelerate
+    has offloaded are brought once, as for a forward pass.
 
     Raises:
         InvalidInputError: when weights are not in memory.
     """
-    parameters = dict(model.named_parameters())
-    if missing := [name for name, parameter in parameters.items() if parameter.is_meta]:
+    tensors = weights(model)
+    values = {name: _values(tensor) for name, tensor in tensors.items() if not tensor.is_meta}
+    if len(values) < len(tensors):
+        values |= {name: _values(tensor).clone() for name, tensor in offloaded(model)}
+    if missing := [name for name in tensors if name not in values]:
         raise InvalidInputError(
             f"{missing[0]} of {type(model).__name__} is not in memory", "load the model without offloading"
         )
-    samples = _samples(parameters)
-    _drop_tied_head(model, parameters, samples)
+    samples = _samples(values)
+    _drop_tied_head(model, tensors, samples)
     result = hashlib.sha256()
     for name in sorted(samples):
-        result.update(f"{name}{list(parameters[name].shape)}".encode())
+        result.update(f"{name}{list(tensors[name].shape)}".encode())
         result.update(samples[name])
     return f"sha256:{result.hexdigest()}"
 
@@ -123,12 +128,11 @@ def _origin(model: nn.Module) -> Origin:
     return Origin(name or type(model).__name__, getattr(model.config, "_commit_hash", None))
 
 
-def _samples(parameters: Mapping[str, nn.Parameter]) -> dict[str, bytes]:
-    """Return the samples of each parameter; those that are alike are taken together, which is much faster."""
+def _samples(values: Mapping[str, Tensor]) -> dict[str, bytes]:
+    """Return the bytes of each; those that are alike are taken together, which is much faster."""
     groups: dict[tuple[torch.device, torch.dtype, int], dict[str, Tensor]] = {}
-    for name, parameter in parameters.items():
-        values = _values(parameter)
-        groups.setdefault((values.device, values.dtype, len(values)), {})[name] = values
+    for name, each in values.items():
+        groups.setdefault((each.device, each.dtype, len(each)), {})[name] = each
     samples: dict[str, bytes] = {}
     for members in groups.values():
         rows = torch.stack(list(members.values())).to(torch.bfloat16).view(torch.int16).cpu().numpy()
@@ -136,19 +140,19 @@ def _samples(parameters: Mapping[str, nn.Parameter]) -> dict[str, bytes]:
     return samples
 
 
-def _values(parameter: nn.Parameter) -> Tensor:
+def _values(tensor: Tensor) -> Tensor:
     """Return SAMPLES evenly spaced values, or all where there are fewer."""
-    size = parameter.numel()
-    plain = type(parameter) is nn.Parameter and parameter.is_contiguous()  # a quantised one has no strides
-    if plain and size % SAMPLES == 0:
-        return parameter.as_strided((SAMPLES,), (size // SAMPLES,))
-    places = torch.arange(min(size, SAMPLES), device=parameter.device) * max(size, SAMPLES) // SAMPLES
-    return parameter.detach().reshape(-1)[places]
+    size = tensor.numel()
+    plain = type(tensor) in (Tensor, nn.Parameter) and tensor.is_contiguous()
+    if plain and size and size % SAMPLES == 0:
+        return tensor.as_strided((SAMPLES,), (size // SAMPLES,))
+    places = torch.arange(min(size, SAMPLES), device=tensor.device) * max(size, SAMPLES) // SAMPLES
+    return tensor.detach().reshape(-1)[places]
 
 
-def _drop_tied_head(model: nn.Module, parameters: dict[str, nn.Parameter], samples: dict[str, bytes]) -> None:
+def _drop_tied_head(model: nn.Module, tensors: Mapping[str, Tensor], samples: dict[str, bytes]) -> None:
     embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()  # type: ignore[operator]
-    names = {id(parameter): name for name, parameter in parameters.items()}
+    names = {id(tensor): name for name, tensor in tensors.items()}
     one, other = (names.get(id(getattr(module, "weight", None))) for module in (embeddings, head))
     if one is not None and other is not None and one != other and samples[one] == samples[other]:
         del samples[other]

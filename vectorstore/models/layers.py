@@ -112,13 +112,20 @@ def d_model(model: nn.Module) -> int:
     return int(width or model.get_input_embeddings().weight.shape[-1])  # type: ignore[operator]
 
 
+def is_linear(module: nn.Module) -> bool:
+    """Say whether it is a linear layer: torch's, a quantiser's, or GPT-2's `Conv1D`."""
+    return (hasattr(module, "in_features") and hasattr(module, "out_features")) or (
+        hasattr(module, "nx") and hasattr(module, "nf")
+    )
+
+
 def linear_widths(module: nn.Module) -> tuple[int, int]:
     """Return the input and output width of a linear layer; GPT-2's `Conv1D` too.
 
     Raises:
         InvalidInputError: for a module that is not linear.
     """
-    if not _is_linear(module):
+    if not is_linear(module):
         raise InvalidInputError(f"{type(module).__name__} is no linear layer", "see architectures.py")
     names = ("in_features", "out_features") if hasattr(module, "in_features") else ("nx", "nf")
     return int(getattr(module, names[0])), int(getattr(module, names[1]))
@@ -178,7 +185,7 @@ def _mlp(layer: nn.Module, width: int) -> nn.Module | None:
         return _only(named)
     if attention is None:
         return None
-    linears = [block for block in others.values() if _is_linear(block)]
+    linears = [block for block in others.values() if is_linear(block)]
     if linears and len(linears) == len(others):  # OPT: fc1 and fc2, in the layer itself
         return linears[-1] if linear_widths(linears[-1])[1] == width else None
     return _only(others)
@@ -188,7 +195,7 @@ def _projection(attention: nn.Module, width: int) -> nn.Module | None:
     linears = {
         path.rpartition(".")[2]: module
         for path, module in attention.named_modules()
-        if _is_linear(module) and linear_widths(module)[1] == width
+        if is_linear(module) and linear_widths(module)[1] == width
     }
     named = (linears[name] for name in PROJECTIONS if name in linears)
     return next(named, next(reversed(linears.values()), None))
@@ -197,16 +204,13 @@ def _projection(attention: nn.Module, width: int) -> nn.Module | None:
 def _blocks(layer: nn.Module) -> dict[str, nn.Module]:
     """Return the children that hold matrices: attention and MLP, but no norm, dropout or cross-attention."""
     return {
-        name: child
-        for name, child in layer.named_children()
-        if not _NEITHER.search(name) and any(t.ndim > 1 for t in chain(child.parameters(), child.buffers()))
+        name: child for name, child in layer.named_children() if not _NEITHER.search(name) and _holds_matrices(child)
     }
 
 
-def _is_linear(module: nn.Module) -> bool:
-    return (hasattr(module, "in_features") and hasattr(module, "out_features")) or (
-        hasattr(module, "nx") and hasattr(module, "nf")
-    )
+def _holds_matrices(module: nn.Module) -> bool:
+    tensors = chain(module.parameters(), module.buffers())
+    return any(tensor.ndim > 1 for tensor in tensors) or any(map(is_linear, module.modules()))  # packed in no tensor
 
 
 def _only(modules: Mapping[str, nn.Module]) -> nn.Module | None:
