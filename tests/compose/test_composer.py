@@ -154,8 +154,8 @@ def test_versions_aliases_and_digests_name_their_version(own_library: Store):
         ("love[4]:early", 1, "no layer is in both the reference and the preset"),
         ("calm + 0.1r*head", 13, "head_out.3 has no residual norm R, so 0.1r has no meaning"),
         ("0.1r*zero", 6, "the direction at resid_pre.3 is zero"),
-        ("acme//love", 1, "a reference to another store is not yet supported"),
-        ("calm - 0.1r*acme//love", 13, "a reference to another store is not yet supported"),
+        ("acme//love", 1, "is in another store"),
+        ("calm - 0.1r*acme//love", 13, "is in another store"),
         ("love -calm", 6, "a minus between two vectors"),
     ],
 )

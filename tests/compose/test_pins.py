@@ -109,7 +109,7 @@ def test_the_unit_r_does_not_go_on_a_recipe(own_library: Store):
 
 
 def test_what_a_recipe_cannot_evaluate_is_not_pinned(library: Store):
-    with pytest.raises(ExpressionError, match="another store is not yet supported"):
+    with pytest.raises(ExpressionError, match="is in another store"):
         pin(library, "ablate(acme//love)")
     with pytest.raises(NotFoundError, match="column 8"):
         pin(library, "love + nothing")

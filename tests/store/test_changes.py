@@ -183,7 +183,7 @@ def test_a_users_name_in_another_encoding_stops_no_change(store: Store, monkeypa
     [
         ("love[5]:nope", "has layers or a preset; name the version alone: love"),
         ("love@2:nope", "name the version alone: love@2"),
-        ("other//love", "remotes are not yet supported"),
+        ("other//love", "is in another store"),
     ],
 )
 def test_a_reference_with_more_than_a_version_is_refused(two: Store, reference: str, said: str):

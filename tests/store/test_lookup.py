@@ -105,7 +105,7 @@ def test_an_ambiguous_digest_lists_its_candidates(store: Store):
 def test_a_reference_that_does_not_parse_and_a_remote_are_refused(store: Store):
     with pytest.raises(ExpressionError):
         store.resolve("love@")
-    with pytest.raises(InvalidInputError, match="remotes are not yet supported"):
+    with pytest.raises(InvalidInputError, match="is in another store"):
         store.resolve("acme//team/love@prod")
 
 

@@ -76,18 +76,10 @@ def look_up(store: Store, wanted: Parsed, model: ModelIdentity | None, *, force:
     """Return what each reference means now; with `force`, a bare name none of whose versions fits means the newest.
 
     Raises:
-        ExpressionError: for a reference to another store, before any name is looked up.
+        ExpressionError: for a reference to another store, where the library knows none.
         NotFoundError: for what is not there; names the column.
         MisfitError: for a bare name none of whose versions fits `model`.
     """
-    for reference in wanted.references:
-        if reference.remote:
-            raise ExpressionError(
-                "a reference to another store is not yet supported",
-                "use names of this library",
-                column=reference.column,
-                text=wanted.text,
-            )
     found = _found_at_once(store, wanted.references, model)
     versions: dict[str, Version] = {}
     pins = {}
@@ -155,7 +147,7 @@ class located:  # noqa: N801 - called as a function is, like contextlib.suppress
 def _found_at_once(store: Store, every: Sequence[Reference], model: ModelIdentity | None) -> dict[str, Found]:
     """Return what bare names mean, by these; what has a preset, and what takes a closer look, is not among them."""
     closer = {each.version_text for each in every if each.preset}
-    bare = [each for each in every if not (each.version or each.alias or each.digest)]
+    bare = [each for each in every if not (each.version or each.alias or each.digest or each.remote)]
     names = {each.version_text: f"{each.namespace}/{each.name}" for each in bare if each.version_text not in closer}
     with store.database.look() as connection:
         newest = find_newest(connection, names.values(), model)
@@ -187,8 +179,8 @@ def _preset(version: Version, name: str) -> Preset:
 
 
 def _may_mean(reference: Reference, term: Term) -> bool:
-    """Return whether a reference could ever have meant what a recipe says it did."""
-    same = (reference.namespace, reference.name) == (term.namespace, term.name)
+    """Return whether a reference could ever have meant what a recipe says it did; one of another store has any name."""
+    same = reference.remote is not None or (reference.namespace, reference.name) == (term.namespace, term.name)
     return same and term.digest.startswith(reference.digest or "")
 
 

@@ -63,7 +63,11 @@ def require_local(reference: Reference) -> None:
         InvalidInputError: for such a reference.
     """
     if reference.remote is not None:
-        raise InvalidInputError(f"remotes are not yet supported ('{reference}')", "name a version of this library")
+        raise InvalidInputError(
+            f"'{reference}' is in another store",
+            f"type: steer pull {reference.version_text}, and use its name here; "
+            "or open the library with Store.open(remotes=vectorstore.client.remotes.Remotes())",
+        )
 
 
 def _numbered(session: Session, row: ArtifactRow, reference: Reference) -> int:

@@ -28,6 +28,7 @@ from vectorstore.store.draft import About, draft_recipe, draft_vector
 from vectorstore.store.lists.filter import Filter
 from vectorstore.store.lists.listing import LIMIT, Sort, list_versions
 from vectorstore.store.newest import changed
+from vectorstore.store.remotes import Remotes
 from vectorstore.store.save import commit
 from vectorstore.store.schema import VersionRow
 from vectorstore.store.texts import check_text
@@ -47,22 +48,32 @@ class Store:
         database: its transactions.
         blobs: its bytes.
         cache: folder for what can be made again from the two.
+        remotes: what brings in versions of other stores; None where references to these are refused.
     """
 
-    def __init__(self, database: Database, blobs: Blobs, cache: Path) -> None:
+    def __init__(self, database: Database, blobs: Blobs, cache: Path, remotes: Remotes | None = None) -> None:
         """Join the two halves; `open` is the way to get them."""
         self.database = database
         self.blobs = blobs
         self.cache = cache
+        self.remotes = remotes
 
     @classmethod
-    def open(cls, url: str | None = None, *, blobs: str | None = None, create: bool = True) -> Self:
+    def open(
+        cls,
+        url: str | None = None,
+        *,
+        blobs: str | None = None,
+        create: bool = True,
+        remotes: Remotes | None = None,
+    ) -> Self:
         """Open the library at `url`, or the one of the settings; an empty database becomes a library.
 
         Args:
             url: SQLAlchemy URL of the database.
             blobs: folder of the blobs, or the URL of an object store.
             create: make a library where there is none.
+            remotes: `vectorstore.client.remotes.Remotes()`, for references to other stores such as `acme//team/love`.
 
         Raises:
             NotFoundError: when there is none and `create` is false.
@@ -71,7 +82,7 @@ class Store:
         """
         settings = Settings.load(url, blobs)
         opened = open_blobs(settings.blobs_url, settings.cache)
-        return cls(Database.open(settings.database_url, create=create), opened, settings.cache)
+        return cls(Database.open(settings.database_url, create=create), opened, settings.cache, remotes)
 
     def close(self) -> None:
         """Close the database's connections; vectors that were read stay usable."""
@@ -154,6 +165,8 @@ class Store:
             MisfitError: when no version of a bare name fits `model`; lists the models there are versions for.
         """
         parsed = _reference(reference)
+        if parsed.remote is not None and self.remotes is not None:
+            parsed = self.remotes.bring(self, parsed, model)
         with self.database.read() as session:
             return catalogue.load(session, lookup.find(session, parsed, model))
 

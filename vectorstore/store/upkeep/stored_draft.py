@@ -44,7 +44,7 @@ def stored_draft(manifest: Manifest, open_blob: OpenBlob) -> Draft:
 
 def _draft(manifest: Manifest, open_blob: OpenBlob) -> Draft:
     namespace, name = split_name(manifest.annotations.get(NAME_ANNOTATION, ""))
-    about = _about(manifest)
+    about = about_of(manifest)
     body, *others = ((entry, hashed(open_blob, entry)) for entry in manifest.blobs)
     if manifest.kind == "recipe":
         check_about(about, {})
@@ -66,7 +66,12 @@ def _of_type(body: tuple[BlobEntry, memoryview], media_type: str) -> memoryview:
     return view
 
 
-def _about(manifest: Manifest) -> About:
+def about_of(manifest: Manifest) -> About:
+    """Return what a manifest says of its version's beginning.
+
+    Raises:
+        IntegrityError, InvalidInputError: when that cannot be read.
+    """
     values = manifest.annotations
     presets = _json(values, PRESETS_ANNOTATION, "{}")
     return About(

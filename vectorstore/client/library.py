@@ -1,0 +1,144 @@
+"""Library: the calls of a remote's service, with our names and values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vectorstore.canonical import Json, digest
+from vectorstore.client.connection import Connection
+from vectorstore.client.problems import said_problem
+from vectorstore.client.remote import Remote
+from vectorstore.client.there import There, read_there
+from vectorstore.errors import IntegrityError, VectorstoreError
+from vectorstore.fields import Fields
+from vectorstore.identity import ModelIdentity
+from vectorstore.manifest import MANIFEST_TYPE, MAX_MANIFEST
+from vectorstore.reference import Reference, check_name, parse_reference
+
+AT_ONCE = 100
+_KINDS = {"vector": "vectors", "recipe": "recipes"}
+
+
+@dataclass(frozen=True)
+class Library:
+    """A remote's library, over a connection."""
+
+    connection: Connection
+
+    @property
+    def remote(self) -> Remote:
+        """Whose it is."""
+        return self.connection.remote
+
+    def me(self) -> Json:
+        """Return who the token says we are."""
+        document: Json = self.connection.document("GET", "/v1/me")
+        Fields(document, "the answer")
+        return document
+
+    def resolve(self, reference: str | Reference) -> There:
+        """Return the version that a reference means there now.
+
+        Raises:
+            NotFoundError: when there is none that the token may see.
+        """
+        (found,) = self.resolve_all([str(reference)])
+        if isinstance(found, VectorstoreError):
+            raise found
+        return found
+
+    def resolve_all(self, references: Sequence[str]) -> list[There | VectorstoreError]:
+        """Return the version, or what is wrong, of each reference."""
+        found: list[There | VectorstoreError] = []
+        for start in range(0, len(references), AT_ONCE):
+            some = references[start : start + AT_ONCE]
+            answers = self._list("POST", "/v1/resolve", "answers", body={"references": some})
+            if len(answers) != len(some):
+                raise IntegrityError(f"{self.remote.name} answers {len(answers)} of {len(some)} questions", "try again")
+            found += [self._answer(asked, answer) for asked, answer in zip(some, answers, strict=True)]
+        return found
+
+    def show(self, kind: str, full_name: str, which: str) -> There:
+        """Return a version with all that it needs."""
+        document = self.connection.document("GET", f"{_path(kind, full_name)}/versions/{which}")
+        return read_there(document).require(parse_reference(f"{full_name}@{which}"))
+
+    def fitting(self, there: There, model: ModelIdentity) -> There | None:
+        """Return the newest version of a name that is not yanked and fits a model, or None."""
+        path, cursor = f"{_path(there.kind, there.full_name)}/versions", None
+        while True:
+            params = {"limit": AT_ONCE} | ({} if cursor is None else {"after": cursor})
+            page = Fields(self.connection.document("GET", path, params=params), "the answer")
+            for value in page.sequence("versions", dict):
+                found = read_there(value).require(Reference(there.name, there.namespace))
+                if not found.yanked and found.model is not None and found.model.fit(model) != "mismatch":
+                    return found
+            cursor = page.maybe("cursor", str)
+            if cursor is None:
+                return None
+
+    def manifest(self, there: There) -> bytes:
+        """Return a version's manifest, whose digest was checked."""
+        path = f"{_path(there.kind, there.full_name)}/versions/{there.digest}/manifest"
+        data = self.connection.data(path, MAX_MANIFEST)
+        if digest(data) != there.digest:
+            raise IntegrityError(
+                f"{self.remote.name} sends another manifest than that of {there}", "tell whoever runs it"
+            )
+        return data
+
+    def put_manifest(self, kind: str, full_name: str, name: str, manifest: bytes) -> There:
+        """Save a version whose blobs are there; `name` is its digest."""
+        path = f"{_path(kind, full_name)}/versions/{name}"
+        saved = self.connection.document("PUT", path, content=manifest, headers={"Content-Type": MANIFEST_TYPE})
+        return read_there(saved).require(parse_reference(f"{full_name}@{name}"))
+
+    def change(self, there: There, body: Json) -> There:
+        """Change what is said of a version."""
+        path = f"{_path(there.kind, there.full_name)}/versions/{there.digest}"
+        return read_there(self.connection.document("PATCH", path, body=body))
+
+    def aliases(self, kind: str, full_name: str) -> Mapping[str, str]:
+        """Return the digests that the aliases of a name mean."""
+        values = self._list("GET", f"{_path(kind, full_name)}/aliases", "aliases")
+        return {
+            check_name(fields.text("alias"), "alias"): fields.text("digest")
+            for fields in (Fields(value, "an alias") for value in values)
+        }
+
+    def set_alias(self, there: There, alias: str) -> None:
+        """Let an alias mean a version; it moves if it meant another."""
+        path = f"{_path(there.kind, there.full_name)}/aliases/{check_name(alias, 'alias')}"
+        self.connection.document("PUT", path, body={"version": there.digest})
+
+    def events(self, namespace: str, after: int) -> Iterator[Json]:
+        """Yield the events of a namespace after that of this number, oldest first."""
+        path = f"/v1/{check_name(namespace, 'namespace')}/events"
+        while True:
+            page = self._list("GET", path, "events", params={"after": after, "limit": AT_ONCE})
+            yield from page
+            if len(page) < AT_ONCE:
+                return
+            after = Fields(page[-1], "an event").integer("seq")
+
+    def _answer(self, asked: str, answer: Json) -> There | VectorstoreError:
+        problem = answer.get("problem")
+        if isinstance(problem, dict):
+            return said_problem(self.remote, problem)
+        return read_there(answer.get("version")).require(parse_reference(asked))
+
+    def _list(self, method: str, path: str, key: str, **request: Any) -> Sequence[Json]:  # noqa: ANN401 - the connection's
+        document = self.connection.document(method, path, **request)
+        return Fields(document, f"the answer of {self.remote.name}").sequence(key, dict)
+
+
+def blob_path(namespace: str, name: str) -> str:
+    """Return where a namespace has the blob of this digest."""
+    return f"/v1/{namespace}/blobs/{name}"
+
+
+def _path(kind: str, full_name: str) -> str:
+    namespace, _, name = full_name.partition("/")
+    return f"/v1/{check_name(namespace, 'namespace')}/{_KINDS[kind]}/{check_name(name)}"
