@@ -23,23 +23,32 @@ from .library import Library, library_options
 def audit(library: Library, namespace: str, after: int | None, limit: int) -> Answer:
     """List what was changed, when and by whom; oldest first.
 
-    It shows one namespace: the default one, where NAMESPACE is left out. Each event's hash covers all before it;
-    `steer fsck` follows the chain.
+    It shows one namespace: the default one, where NAMESPACE is left out; `steer audit system` tells of users and
+    tokens. Each event's hash covers all before it; `steer fsck` follows the chain.
     """
     with library.look() as store:
         events = feed(store, namespace, after=after, limit=limit)
     document = {"events": [event.to_json() for event in events], "last": events[-1].seq if events else after}
     if not events:
         return Answer(document, notes=["there are no more events" if after else "there are no events"])
-    columns = ("event", "when", "who", "what", "of", "before", "after")
-    whole = ("when", "what", "of")
+    columns = ("event", "when", "who", "token", "what", "of", "before", "after")
+    whole = ("when", "token", "what", "of")
     return Answer(document, [Table(columns, [_row(event) for event in events], right=("event",), whole=whole)])
 
 
 def _row(event: Event) -> tuple[str, ...]:
     when = f"{event.created_at:%Y-%m-%d %H:%M:%S}"
     of = short_name(event.subject)
-    return (str(event.seq), when, event.actor, event.action, of, _text(event.before), _text(event.after))
+    return (
+        str(event.seq),
+        when,
+        event.actor,
+        event.token or "",
+        event.action,
+        of,
+        _text(event.before),
+        _text(event.after),
+    )
 
 
 def _text(value: Json | None) -> str:

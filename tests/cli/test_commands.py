@@ -25,8 +25,23 @@ SUBCOMMANDS = [
     ("db", "upgrade"),
     ("label", "set"),
     ("label", "remove"),
+    ("namespace", "create"),
+    ("namespace", "list"),
+    ("namespace", "member"),
+    ("namespace", "member", "list"),
+    ("namespace", "member", "remove"),
+    ("namespace", "member", "set"),
+    ("namespace", "set"),
     ("preset", "set"),
     ("preset", "remove"),
+    ("token", "create"),
+    ("token", "list"),
+    ("token", "revoke"),
+    ("user", "add"),
+    ("user", "admin"),
+    ("user", "disable"),
+    ("user", "enable"),
+    ("user", "list"),
 ]
 
 
@@ -44,8 +59,8 @@ def everything() -> list[tuple[tuple[str, ...], click.Command]]:
 
 def test_the_commands_are_those_of_the_design():
     names = """init demo compute list show history similar diff import export bundle compose generate bake score alias
-    preset label describe yank deprecate restore delete lineage audit recompute methods datasets serve gc fsck
-    db"""
+    preset label describe yank deprecate restore delete lineage audit recompute methods datasets serve user token
+    namespace gc fsck db"""
     assert list(COMMANDS) == names.split()
     assert sorted(path for path, _ in everything() if len(path) > 1) == sorted(SUBCOMMANDS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Select, false, or_, select, true
+from sqlalchemy import ColumnElement, Select, or_, select, true
 from sqlalchemy.orm import Session
 
 from vectorstore.accounts.caller import Caller
@@ -16,7 +16,12 @@ SYSTEM = "system"
 
 
 def access(session: Session, caller: Caller, namespace: str, needed: Right) -> NamespaceRow:
-    """Return the row of a namespace in which the caller has a right.
+    """Return the row of a namespace in which the caller has a right: `granted` without saying which."""
+    return granted(session, caller, namespace, needed)[0]
+
+
+def granted(session: Session, caller: Caller, namespace: str, needed: Right) -> tuple[NamespaceRow, Right]:
+    """Return the row of a namespace in which the caller has the right needed, and the most that they may do there.
 
     Raises:
         NotFoundError: when there is none, or the caller may not know of it: in the same words.
@@ -31,7 +36,7 @@ def access(session: Session, caller: Caller, namespace: str, needed: Right) -> N
     if namespace == SYSTEM and needed > Right.READ:
         raise NotAllowedError(f"nobody writes to '{SYSTEM}'", "use a namespace of your own")
     if right >= needed:
-        return row
+        return row, right
     if caller.user_id is None:
         raise NotAuthenticatedError(f"to {needed.word} in '{namespace}' you have to sign in", "steer login URL")
     raise NotAllowedError(
@@ -63,7 +68,7 @@ def visible(caller: Caller) -> ColumnElement[bool]:
     members = select(MembershipRow.namespace_id).where(MembershipRow.user_id == caller.user_id)
     seen = true() if caller.admin else or_(NamespaceRow.visibility == "internal", NamespaceRow.id.in_(members))
     here = true() if caller.namespace_id is None else NamespaceRow.id == caller.namespace_id
-    return or_(public, (seen & here) if caller.scopes >= Right.READ else false())
+    return or_(public, seen & here)
 
 
 def _role(user_id: int, namespace_id: int) -> Select[str]:

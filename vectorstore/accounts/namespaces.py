@@ -87,7 +87,7 @@ def set_namespace(store: Store, name: str, changes: Mapping[str, str | int | Non
         _check_visibility(changes["visibility"])
     for quota in ("max_bytes", "max_versions"):
         value = changes.get(quota)
-        if value is not None and (not isinstance(value, int) or not 0 <= value <= _MOST):
+        if value is not None and (type(value) is not int or not 0 <= value <= _MOST):
             raise InvalidInputError(f"{quota} cannot be {value}", "give a number, or null for no limit")
     _require_free(name)
     with store.database.write() as session:
@@ -95,10 +95,10 @@ def set_namespace(store: Store, name: str, changes: Mapping[str, str | int | Non
         before = {key: getattr(row, key) for key, value in changes.items() if getattr(row, key) != value}
         for key in before:
             setattr(row, key, changes[key])
-        if before:
-            after = {key: changes[key] for key in before}
-            events.record(session, row.id, "namespace.set", name, before=before, after=after)
-            session.refresh(row)
+        for action, keys in (("namespace.visibility", {"visibility"}), ("quota.set", {"max_bytes", "max_versions"})):
+            old = {key: value for key, value in before.items() if key in keys}
+            if old:
+                events.record(session, row.id, action, name, before=old, after={key: changes[key] for key in old})
         return _shown(row)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from vectorstore.accounts.caller import Caller
 from vectorstore.accounts.rights import Right
-from vectorstore.accounts.secret import new_secret
+from vectorstore.accounts.secret import Secret, new_secret
 from vectorstore.accounts.system import record
 from vectorstore.accounts.users import find_user
 from vectorstore.canonical import Json
@@ -75,7 +75,7 @@ def make_token(  # noqa: PLR0913 - each narrows it
         by: who makes it, over the network: at most with what they may do themselves.
 
     Raises:
-        NotAllowedError: when it would be good for more than its maker's own.
+        NotAllowedError: when it would be good for more, or for longer, than its maker's own.
         NotFoundError: for an unknown user or namespace.
         ConflictError: for too many.
     """
@@ -87,25 +87,41 @@ def make_token(  # noqa: PLR0913 - each narrows it
             _require_mine(by, user)
         owner = find_user(session, user, lock=True)
         target = None if namespace is None else _namespace(session, namespace)
+        expires = None if lifetime is None else datetime.now(UTC) + lifetime
         if by is not None:
             _require_narrower(by, scope, target)
+            _require_shorter(session, by, expires)
         if len(_good(session, owner)) >= MAX_TOKENS:
             raise ConflictError(f"{user} has {MAX_TOKENS} tokens", "revoke some")
-        secret, now = new_secret(), datetime.now(UTC)
-        row = TokenRow(
-            id=secret.id,
-            user_id=owner.id,
-            name=name,
-            hash=secret.hash,
-            scopes=scope.word,
-            namespace_id=target.id if target else None,
-            created_at=now,
-            expires_at=None if lifetime is None else now + lifetime,
-        )
-        session.add(row)
+        secret = insert_token(session, owner, name, scope, target=target, expires=expires)
         after = {"id": secret.id, "name": name, "scope": scope.word, "namespace": namespace}
         record(session, "token.create", user, after=after)
-        return secret.text, _token(row, user, namespace)
+        return secret.text, _token(session.get_one(TokenRow, secret.id), user, namespace)
+
+
+def insert_token(  # noqa: PLR0913 - the columns of a row
+    session: Session,
+    owner: UserRow,
+    name: str,
+    scope: Right,
+    *,
+    target: NamespaceRow | None = None,
+    expires: datetime | None = None,
+) -> Secret:
+    """Make a token's row; whoever does records it as an event."""
+    secret = new_secret()
+    row = TokenRow(
+        id=secret.id,
+        user_id=owner.id,
+        name=name,
+        hash=secret.hash,
+        scopes=scope.word,
+        namespace_id=target.id if target else None,
+        created_at=datetime.now(UTC),
+        expires_at=expires,
+    )
+    session.add(row)
+    return secret
 
 
 def list_tokens(store: Store, user: str | None = None) -> Sequence[Token]:
@@ -126,13 +142,17 @@ def revoke_token(store: Store, token: str, *, by: Caller | None = None) -> Token
 
     Raises:
         NotFoundError: when there is none, or it is somebody else's and `by` is no administrator: in the same words.
+        NotAllowedError: when it is good for more than the token that `by` came with.
     """
     with store.database.write() as session:
         row = session.scalar(select(TokenRow).where(TokenRow.id == token).with_for_update())
         owner = None if row is None else session.get_one(UserRow, row.user_id)
-        mine = by is None or by.scopes >= Right.ADMIN or (owner is not None and owner.id == by.user_id)
-        if row is None or owner is None or not mine or (by is not None and not by.admin and owner.id != by.user_id):
+        if row is None or owner is None or not (by is None or owner.id == by.user_id or _administers(by)):
             raise NotFoundError(f"there is no token '{token[:40]}'", "see the list of your tokens")
+        if by is not None and token != by.token:
+            within = by.namespace_id in (None, row.namespace_id) and Right.parse(row.scopes) <= by.scopes
+            if not within:
+                raise NotAllowedError(f"the token {token} is good for more than yours", "use one that goes as far")
         if row.revoked_at is None:
             row.revoked_at = datetime.now(UTC)
             record(session, "token.revoke", owner.name, after={"id": token})
@@ -142,18 +162,20 @@ def revoke_token(store: Store, token: str, *, by: Caller | None = None) -> Token
 
 def note_use(store: Store, caller: Caller) -> None:
     """Keep when a token was last used; at most once in a minute."""
-    with store.database.look() as connection:
-        last = connection.scalar(select(TokenRow.last_used_at).where(TokenRow.id == caller.token))
-    if caller.token is None or (last is not None and datetime.now(UTC) - last < _FRESH):
+    if caller.token is None:
         return
-    with store.database.write() as session:
-        row = session.get(TokenRow, caller.token)
-        if row is not None:
-            row.last_used_at = datetime.now(UTC)
+    now = datetime.now(UTC)
+    stale = TokenRow.last_used_at.is_(None) | (TokenRow.last_used_at <= now - _FRESH)
+    mine = (TokenRow.id == caller.token) & stale
+    with store.database.look() as connection:
+        if connection.scalar(select(TokenRow.id).where(mine)) is None:
+            return
+    with store.database.write() as session:  # asks again: another process may have been first
+        session.execute(update(TokenRow).where(mine).values(last_used_at=now))
 
 
 def _require_mine(by: Caller, user: str) -> None:
-    if user != by.name and not (by.admin and by.scopes >= Right.ADMIN):
+    if user != by.name and not _administers(by):
         raise NotAllowedError("tokens are made by their owners", "make one for yourself")
 
 
@@ -164,6 +186,17 @@ def _require_narrower(by: Caller, scope: Right, target: NamespaceRow | None) -> 
         )
     if by.namespace_id is not None and (target is None or target.id != by.namespace_id):
         raise NotAllowedError("your token is good for one namespace alone", "make one for the same namespace")
+
+
+def _require_shorter(session: Session, by: Caller, expires: datetime | None) -> None:
+    """Check that a token is not outlived by one that was made with it: nobody would notice that it never ends."""
+    ends = session.scalar(select(TokenRow.expires_at).where(TokenRow.id == by.token))
+    if ends is not None and (expires is None or expires > ends):
+        raise NotAllowedError(f"your token expires on {ends:%Y-%m-%d}, before this one would", "ask for fewer days")
+
+
+def _administers(by: Caller) -> bool:
+    return by.admin and by.scopes >= Right.ADMIN and by.namespace_id is None
 
 
 def _namespace(session: Session, name: str) -> NamespaceRow:

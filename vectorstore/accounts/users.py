@@ -46,16 +46,23 @@ def add_user(store: Store, name: str, *, admin: bool = False) -> User:
         ConflictError: when there is one of this name.
         InvalidInputError: for what is no name.
     """
-    check_name(name, "user")
     with store.database.write() as session:
-        values = {"name": name, "admin": admin, "created_at": datetime.now(UTC)}
-        made = session.execute(
-            insert_into(session, UserRow).values(values).on_conflict_do_nothing().returning(UserRow.id)
-        )
-        if made.scalar() is None:
-            raise ConflictError(f"there is a user '{name}' already", "choose another name")
+        insert_user(session, name, admin=admin)
         record(session, "user.create", name, after={"admin": admin})
         return _user(find_user(session, name))
+
+
+def insert_user(session: Session, name: str, *, admin: bool) -> None:
+    """Make a user's row; whoever does records it as an event.
+
+    Raises:
+        ConflictError, InvalidInputError: as for `add_user`.
+    """
+    check_name(name, "user")
+    values = {"name": name, "admin": admin, "created_at": datetime.now(UTC)}
+    insert = insert_into(session, UserRow).values(values).on_conflict_do_nothing()
+    if session.execute(insert.returning(UserRow.id)).scalar() is None:
+        raise ConflictError(f"there is a user '{name}' already", "choose another name")
 
 
 def list_users(store: Store) -> Sequence[User]:
@@ -85,7 +92,8 @@ def set_disabled(store: Store, name: str, *, disabled: bool) -> User:
         row = find_user(session, name, lock=True)
         if disabled != (row.disabled_at is not None):
             row.disabled_at = datetime.now(UTC) if disabled else None
-            _require_admin(session)
+            if disabled and row.admin:
+                _require_admin(session)
             record(session, "user.disable" if disabled else "user.enable", name)
         return _user(row)
 
@@ -100,7 +108,8 @@ def set_admin(store: Store, name: str, *, admin: bool) -> User:
         row = find_user(session, name, lock=True)
         if row.admin != admin:
             row.admin = admin
-            _require_admin(session)
+            if not admin and row.disabled_at is None:
+                _require_admin(session)
             record(session, "user.admin", name, before={"admin": not admin}, after={"admin": admin})
         return _user(row)
 
