@@ -18,7 +18,7 @@ from vectorstore.errors import VectorstoreError
 from vectorstore.service.edge import Edge, Metrics, log
 from vectorstore.service.options import Options
 from vectorstore.service.problems import Problem, answer, problem
-from vectorstore.service.routes import aliases, blobs, changes, feeds, health, namespaces, people, versions
+from vectorstore.service.routes import aliases, blobs, changes, feeds, health, namespaces, people, reviews, versions
 from vectorstore.store import Store
 
 DESCRIPTION = "Steering vectors and recipes of teams: versions, aliases, blobs, events."
@@ -45,7 +45,7 @@ def create_app(store: Store, options: Options | None = None) -> FastAPI:
     app.state.store, app.state.options, app.state.metrics = store, chosen, Metrics()
     app.add_middleware(Edge, options=chosen, metrics=app.state.metrics)
     # What has a word of its own after the namespace comes before names.
-    for routes in (health, people, namespaces, feeds, blobs, aliases, changes, versions):
+    for routes in (health, people, namespaces, feeds, reviews, blobs, aliases, changes, versions):
         app.include_router(routes.router)
     app.add_exception_handler(VectorstoreError, _own)
     app.add_exception_handler(RequestValidationError, _invalid)

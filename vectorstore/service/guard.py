@@ -9,7 +9,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
-from vectorstore.accounts.access import access
+from vectorstore.accounts.access import granted
 from vectorstore.accounts.caller import ANONYMOUS, Caller, authenticate
 from vectorstore.accounts.rights import Right
 from vectorstore.errors import NotAllowedError, NotAuthenticatedError
@@ -29,6 +29,7 @@ class Desk:
         caller: who asks.
         namespace: where, as the path says; empty where the path names none.
         namespace_id: its row; 0 where there is none.
+        right: the most that the caller may do there.
     """
 
     store: Store
@@ -36,6 +37,7 @@ class Desk:
     caller: Caller
     namespace: str
     namespace_id: int
+    right: Right
 
 
 class Needs:
@@ -77,11 +79,12 @@ class Needs:
         with store.database.read() as session:
             caller = ANONYMOUS if token is None else authenticate(session, token)
             if namespace and self.right is not None:
-                namespace_id = access(session, caller, namespace, self.right).id
+                row, right = granted(session, caller, namespace, self.right)
+                namespace_id = row.id
             else:
-                namespace_id = 0
+                namespace_id, right = 0, caller.scopes
                 self._require(caller)
-        return Desk(store, request.app.state.options, caller, namespace, namespace_id)
+        return Desk(store, request.app.state.options, caller, namespace, namespace_id, right)
 
     def _require(self, caller: Caller) -> None:
         """Check a right that is no namespace's: READ is of everybody who is signed in, ADMIN of administrators."""

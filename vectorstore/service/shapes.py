@@ -26,6 +26,7 @@ Alias = Annotated[str, Path(pattern=NAME_PATTERN, description="An alias.")]
 Digest = Annotated[str, Path(pattern=DIGEST_PATTERN, description="`sha256:` and 64 hex digits.")]
 User = Annotated[str, Path(pattern=NAME_PATTERN, description="A user.")]
 TokenId = Annotated[str, Path(pattern="^[0-9A-Za-z]{12}$", description="The public part of a token.")]
+ProposalId = Annotated[int, Path(ge=1, le=(1 << 63) - 1, description="A proposal.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="At most so many.")]
 After = Annotated[str | None, Query(max_length=600, description="The cursor of the page before.")]
 IfMatch = Annotated[str | None, Header(max_length=1000, description="The ETag of the thing as the caller saw it.")]
@@ -318,3 +319,43 @@ class UsersOut(BaseModel):
     """Users, by name."""
 
     users: list[UserOut]
+
+
+class ProtectionIn(Strict):
+    """How an alias is protected."""
+
+    needs_approval: bool = False
+
+
+class ProtectionOut(BaseModel):
+    """An alias that only maintainers move."""
+
+    alias: str
+    needs_approval: bool
+
+
+class ProtectionsOut(BaseModel):
+    """Protected aliases."""
+
+    protections: list[ProtectionOut]
+
+
+class ProposalOut(BaseModel):
+    """The wish to move a protected alias."""
+
+    id: int
+    name: str
+    alias: str
+    number: int | None
+    state: Literal["open", "approved", "rejected", "withdrawn"]
+    reason: str
+    proposed_by: str
+    proposed_at: datetime
+    decided_by: str | None
+    decided_at: datetime | None
+
+
+class ProposalsOut(BaseModel):
+    """Proposals, newest first."""
+
+    proposals: list[ProposalOut]

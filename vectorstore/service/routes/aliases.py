@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from sqlalchemy import select
 from starlette.responses import JSONResponse, Response
 
+from vectorstore.accounts import review
 from vectorstore.canonical import Json
 from vectorstore.errors import NotFoundError
 from vectorstore.service import desk_versions as versions
@@ -17,11 +18,13 @@ from vectorstore.service.shapes import (
     AliasesOut,
     AliasIn,
     AliasOut,
+    AliasParts,
     AliasPath,
     IfMatch,
     IfNoneMatch,
     NameParts,
     NamePath,
+    ProposalOut,
 )
 from vectorstore.store import changes
 from vectorstore.store.schema import AliasRow, ArtifactRow, VersionRow
@@ -50,7 +53,11 @@ def show(desk: Reading, path: AliasPath, if_none_match: IfNoneMatch = None) -> R
     raise NotFoundError(f"{path.namespace}/{path.name} has no alias '{path.alias}'", "see its aliases")
 
 
-@router.put("/{alias}", responses={200: {"model": AliasOut}, **documented(403, 409, 412)}, response_class=JSONResponse)
+@router.put(
+    "/{alias}",
+    responses={200: {"model": AliasOut}, 202: {"model": ProposalOut}, **documented(403, 409, 412)},
+    response_class=JSONResponse,
+)
 def put(
     desk: Writing, path: AliasPath, wanted: AliasIn, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
 ) -> Response:
@@ -59,13 +66,21 @@ def put(
     def expect(version: Version) -> None:
         versions.require_kind(version, path.kind)
 
+    if (waiting := _proposed(desk, path, wanted)) is not None:
+        return waiting
+    free = partial(review.require_free, alias=path.alias, right=desk.right)
     move = partial(changes.set_alias, alias=path.alias, expect=partial(_expect, if_match, if_none_match))
-    version = desk.store.change(versions.reference(path, wanted.version), move, expect=expect)
+    version = desk.store.change(versions.reference(path, wanted.version), free, move, expect=expect)
     shown = {"alias": path.alias, "number": version.number, "digest": version.digest}
     return JSONResponse(shown, headers={"ETag": f'"{version.digest}"'})
 
 
-@router.delete("/{alias}", status_code=204, responses=documented(403, 409, 412), response_class=Response)
+@router.delete(
+    "/{alias}",
+    status_code=204,
+    responses={202: {"model": ProposalOut}, **documented(403, 409, 412)},
+    response_class=Response,
+)
 def remove(desk: Writing, path: AliasPath, if_match: IfMatch = None) -> Response:
     """Remove an alias."""
 
@@ -73,10 +88,25 @@ def remove(desk: Writing, path: AliasPath, if_match: IfMatch = None) -> Response
         versions.require_kind(version, path.kind)
         _expect(if_match, None, version.digest)
 
-    desk.store.change(
-        versions.reference(path, path.alias), partial(changes.remove_alias, alias=path.alias), expect=expect
-    )
+    if (waiting := _proposed(desk, path, None)) is not None:
+        return waiting
+    free = partial(review.require_free, alias=path.alias, right=desk.right)
+    gone = partial(changes.remove_alias, alias=path.alias)
+    desk.store.change(versions.reference(path, path.alias), free, gone, expect=expect)
     return Response(status_code=204)
+
+
+def _proposed(desk: Desk, path: AliasParts, wanted: AliasIn | None) -> Response | None:
+    """Propose what has to wait for somebody else's approval, and say so; None where it need not wait."""
+    with desk.store.database.read() as session:
+        if not review.needs_approval(session, desk.namespace_id, path.alias, desk.right):
+            return None
+    number, reason = None, ""
+    if wanted is not None:
+        version = versions.find(desk, path, wanted.version)
+        number, reason = version.number, wanted.reason
+    made = review.propose(desk.store, desk.namespace_id, path.name, path.alias, number, by=desk.caller, reason=reason)
+    return JSONResponse(made.to_json(), 202)
 
 
 def _expect(if_match: str | None, if_none_match: str | None, digest: str | None) -> None:
