@@ -175,9 +175,10 @@ def _require_utf8(url: URL, connection: psycopg.Connection, _record: object) -> 
 
 
 def _plan_for_pages(connection: psycopg.Connection, _record: object) -> None:
-    # Starting workers, or a compiler, takes longer than reading a page.
+    # Waking workers, to compute or to read ahead, or starting a compiler takes longer than reading a page.
     connection.autocommit = True
     connection.execute("SET max_parallel_workers_per_gather = 0").close()
+    connection.execute("SET effective_io_concurrency = 0").close()
     connection.execute("SET jit = off").close()
     connection.autocommit = False
 

@@ -58,8 +58,8 @@ def read_versions(connection: Connection | Session, ids: Sequence[int]) -> list[
     sqlite = is_sqlite(connection)
     asked = {"ids": json.dumps(list(ids)) if sqlite else list(ids)}
     try:
-        rows = connection.execute(_SQLITE if sqlite else _POSTGRESQL, asked)
-        summaries: dict[int, str] = {row.version_id: row.summary for row in rows}
+        rows = connection.execute(_SQLITE if sqlite else _POSTGRESQL, asked).all()  # at once: drivers are slow by row
+        summaries: dict[int, str] = dict(rows)
         return [from_text(summaries[number]) for number in ids]
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise IntegrityError(

@@ -153,7 +153,7 @@ def _walk(connection: Connection | Session, road: Road, way: Way, limit: int) ->
     if beside:
         return _merge(connection, road, others, way, limit)
     statement = way.along(road.driver).where(*(source.has(road.driver.key) for source in others)).limit(limit)
-    return [int(found) for found in connection.scalars(statement)]
+    return [int(found) for found in connection.scalars(statement).all()]
 
 
 def _merge(connection: Connection | Session, road: Road, others: Sequence[Source], way: Way, limit: int) -> list[int]:
@@ -166,7 +166,7 @@ def _merge(connection: Connection | Session, road: Road, others: Sequence[Source
     has = (source.has(met.c.id) for source in others)
     statement = select(met.c.id).where(*has).order_by(met.c.id.desc() if way.down else met.c.id).limit(limit)
     connection.execute(_MERGE_ON).close()  # of no other way does the planner know that it ends with the page
-    found = [int(row) for row in connection.scalars(statement)]
+    found = [int(row) for row in connection.scalars(statement).all()]
     connection.execute(_MERGE_OFF).close()
     return found
 
@@ -183,4 +183,4 @@ def _collect(
     ordered = select(found.c.id).order_by(order).offset(literal_column("0")).subquery()
     has = (source.has(ordered.c.id) for source in sources if source is not words)
     statement = select(ordered.c.id).where(*has).order_by(ordered.c.id.desc() if way.down else ordered.c.id)
-    return [int(row) for row in connection.scalars(statement.limit(limit))]
+    return [int(row) for row in connection.scalars(statement.limit(limit)).all()]

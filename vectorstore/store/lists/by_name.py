@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, literal_column, select
 
 from vectorstore.store.lists.source import Source, newest
 from vectorstore.store.tables import VERSIONS
@@ -72,10 +72,11 @@ def _collect(
     has = (source.has(ids.c.id) for source in sources if source is not few)
     versions = VERSIONS.alias()
     name = select(versions.c.full_name).where(versions.c.id == ids.c.id, versions.c.newest).scalar_subquery()
-    named = select(ids.c.id, name.label("name")).where(*has).subquery()
+    # OFFSET 0 keeps the name a column of it: else PostgreSQL looks for it once to compare, and once more to show.
+    named = select(ids.c.id, name.label("name")).where(*has).offset(literal_column("0")).subquery()
     beyond = named.c.name.is_not(None) if after is None else named.c.name > after
     return _rows(connection, select(named.c.id, named.c.name).where(beyond).order_by(named.c.name).limit(limit))
 
 
 def _rows(connection: Connection | Session, statement: Select[Any]) -> Rows:
-    return [(number, name) for number, name in connection.execute(statement)]
+    return [(number, name) for number, name in connection.execute(statement).all()]

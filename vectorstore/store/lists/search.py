@@ -28,6 +28,7 @@ MAX_WORD = 64
 _WORD = re.compile(r"([^\W_]+)(\*?)")
 _FTS5 = table(TABLE, column("rowid"), column("words"), column(TABLE))
 _TSVECTOR = table(TABLE, column("version_id"), column("words"))
+_FOUND, _INDEXED = _FTS5.alias(), _TSVECTOR.alias()  # no query asks for words twice
 
 
 class _TsQuery(UserDefinedType[str]):
@@ -79,16 +80,14 @@ def source(connection: Connection | Session, query: str) -> Source | None:
         raise InvalidInputError(f"{len(words)} different words to look for", f"{MAX_WORDS} are allowed")
     if is_sqlite(connection):
         match = " ".join(f'"{word}"{star}' for word, star in words)
-        found = _FTS5.alias()
         # FTS5 has the matches in order, and finds its place in them anew for each version that it is asked about.
-        return Source(found.c.rowid, (found.c[TABLE].op("MATCH")(match),), newest=True, cost=20)
+        return Source(_FOUND.c.rowid, (_FOUND.c[TABLE].op("MATCH")(match),), newest=True, cost=20)
     match = " & ".join(f"'{word}'{':*' if star else ''}" for word, star in words)
-    indexed = _TSVECTOR.alias()
     words_value = cast(match, _TsQuery())
     # The function behind @@, which PostgreSQL never answers by the index: when to walk along the rows is our choice.
-    matches = func.ts_match_vq(indexed.c.words, words_value, type_=Boolean)
-    by_index = indexed.c.words.op("@@")(words_value)
-    return Source(indexed.c.version_id, (matches,), newest=True, walked=False, collected=(by_index,), cost=2)
+    matches = func.ts_match_vq(_INDEXED.c.words, words_value, type_=Boolean)
+    by_index = _INDEXED.c.words.op("@@")(words_value)
+    return Source(_INDEXED.c.version_id, (matches,), newest=True, walked=False, collected=(by_index,), cost=2)
 
 
 def _words(text: str) -> list[tuple[str, str]]:
