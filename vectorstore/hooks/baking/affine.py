@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -100,7 +101,7 @@ def change_of(step: Step) -> Change:
     operator = get_operator(step.operator)
     if operator.change not in _MAPS:
         raise _unbakeable(step, f"what '{step.operator}' does depends on the activations in a way that weights cannot")
-    direction, target = (torch.from_numpy(array).double() for array in operator.prepare(step))
+    direction, target = (torch.from_numpy(np.array(array, np.float64)) for array in operator.prepare(step))
     if operator.change is shift:
         return Change(step, direction)
     return Change(step, target * direction, direction)

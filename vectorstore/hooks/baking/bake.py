@@ -14,6 +14,7 @@ from vectorstore.hooks.baking.layout import Layout
 from vectorstore.hooks.baking.stream import fold
 from vectorstore.hooks.baking.weights import check_loadable, shared_copy, write
 from vectorstore.hooks.fit import check_fit
+from vectorstore.hooks.following import followers
 from vectorstore.hooks.steer import steer
 from vectorstore.identity import ModelIdentity
 from vectorstore.models.identity import identify
@@ -68,6 +69,8 @@ def bake(model: PreTrainedModel, plan: Plan, *, force: bool = False) -> Baked:
     """
     if model.training:
         raise InvalidInputError("the model is in training mode", "call model.eval() first")
+    if followers(model):
+        raise InvalidInputError("the model is being steered", "bake outside of the block")
     check_fit(model, plan, force=force, level=3)
     layout = Layout(model)
     writers = [writer for segment in fold(layout, plan.steps) for writer in segment.writers]

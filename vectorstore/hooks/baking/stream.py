@@ -129,12 +129,10 @@ class _Stream:
         if self.layout.flow.stream_resets:
             raise self._refusal(change, self.layout.flow.stream_resets)
         for writer in segment.writers:
+            self._require_mappable(writer, change)
             if not writer.takes_out(unit):
-                raise self._refusal(
-                    change,
-                    f"{writer.name} has written along its direction before, and layers have read that",
-                    _EVERYWHERE,
-                )
+                why = f"layers before it have read what {writer.name} gives along its direction"
+                raise self._refusal(change, why, _EVERYWHERE)
 
     def _require_mappable(self, writer: Writer, change: Change) -> None:
         if writer.norm:
@@ -195,7 +193,7 @@ class _Stream:
         return MisfitError(f"{change.text} cannot be baked: {why}", hint)
 
 
-_AT_OUTPUTS = "do the same at attn_out or mlp_out, where it can be baked, or steer with hooks"
+_AT_OUTPUTS = "attn_out, head_out and mlp_out are what can be baked so; otherwise steer with hooks"
 _EVERYWHERE = (
-    "do the same at resid_pre of layer 0 and at attn_out and mlp_out of every layer up to there, or steer with hooks"
+    "do the same at resid_pre of layer 0, and at attn_out and mlp_out of every layer before, too; or steer with hooks"
 )
