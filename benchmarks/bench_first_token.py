@@ -38,6 +38,7 @@ from vectorstore.store import Store
 
 TERMS = 10
 PARTS = ("resolve", "read the recipe", "compose", "place", "all of these", "first token", "identity, once")
+COLUMNS = ("first", "again")
 Times = tuple[float, float]
 """Seconds by wall clock, and of CPU."""
 Demo = tuple[PreTrainedModel, PreTrainedTokenizerBase]
@@ -71,12 +72,14 @@ def main() -> None:
     count = len(decoder_layers(demo[0]))
     for layers in ([count // 2], list(range(count))):
         with library(demo, layers, 2 * options.rounds + 3) as store:
-            rounds = range(options.rounds + 1)
-            laps = {name: [whole(store, demo, each) for each in rounds] for name in ("first", "again")}
+            rounds = [[whole(store, demo, number) for _ in COLUMNS] for number in range(options.rounds + 1)][1:]
             print(f"\n{TERMS} vectors at {len(layers)} layers, {options.rounds} rounds")
             print_table(
-                ("ms", "first: wall", "first: CPU", "again: wall", "again: CPU"),
-                [(part, *(cell(laps[time][1:], part, clock) for time in laps for clock in (0, 1))) for part in PARTS],
+                ("ms", *(f"{column}: {clock}" for column in COLUMNS for clock in ("wall", "CPU"))),
+                [
+                    (part, *(cell([each[n] for each in rounds], part, k) for n in (0, 1) for k in (0, 1)))
+                    for part in PARTS
+                ],
             )
             if options.profile:
                 profile(store, demo, f"mood{2 * options.rounds + 2}")
