@@ -22,7 +22,9 @@ NEAR = 12
 """Asking about a version takes so much longer than meeting it: up to so much commoner sources are walked together."""
 WORDS_AHEAD, WORDS_COMMON = 2000, 5
 """The same, of ids, where words are all that is asked for: then no other table is read on the way."""
-
+_NEWEST_ID = func.max(VERSIONS.c.id)
+_NEWEST = select(_NEWEST_ID).scalar_subquery()
+_AHEAD_OF_NEWEST = select(_NEWEST_ID - WORDS_AHEAD).scalar_subquery()
 
 Id = int | ColumnElement[int]
 """A row id, or what says it within a query."""
@@ -110,7 +112,7 @@ def _search(
 def _ahead(way: Way) -> Id:
     """Return the id WORDS_AHEAD ids ahead, whatever is there."""
     if way.down and way.after is None:
-        return select(func.max(VERSIONS.c.id) - WORDS_AHEAD).scalar_subquery()
+        return _AHEAD_OF_NEWEST
     start = 0 if way.after is None else way.after
     return start - WORDS_AHEAD if way.down else start + WORDS_AHEAD
 
@@ -118,8 +120,7 @@ def _ahead(way: Way) -> Id:
 def _rarest(connection: Connection | Session, walked: Sequence[Source], sources: Sequence[Source], way: Way) -> Road:
     """Look AHEAD along each source, and choose the one along which a page takes least."""
     ahead = (way.along(source).limit(1).offset(AHEAD).scalar_subquery() for source in walked)
-    newest_id = select(func.max(VERSIONS.c.id)).scalar_subquery()
-    top, *reached = connection.execute(select(newest_id, *ahead)).one()
+    top, *reached = connection.execute(select(_NEWEST, *ahead)).one()
     start = way.after if way.after is not None else (top or 0) if way.down else 0
     end = 0 if way.down else top or 0
     spans = [abs(start - (end if reach is None else reach)) + 1 for reach in reached]
