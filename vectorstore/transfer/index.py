@@ -17,6 +17,7 @@ from vectorstore.transfer.closure import MAX_VERSIONS
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 ALIASES_ANNOTATION = "vnd.steering-vectorstore.aliases"
 MAX_INDEX = 1 << 22  # bytes
+MAX_TOTAL = 1 << 26  # bytes of all manifests: they are held in memory
 MAX_DEPTH = 4
 MAX_NESTED = 100
 MAX_ALIASES = 100
@@ -85,6 +86,8 @@ def read_index(data: bytes, open_index: Callable[[BlobEntry], bytes]) -> list[Li
                 waiting.append((open_index(listed.entry), depth + 1))
         if len(found) > MAX_VERSIONS:
             raise IntegrityError("the index names too many versions", f"{MAX_VERSIONS} are allowed")
+    if sum(listed.entry.size for listed in found.values()) > MAX_TOTAL:
+        raise IntegrityError("the index names too large manifests", f"{MAX_TOTAL} bytes are allowed together")
     return list(found.values())
 
 
