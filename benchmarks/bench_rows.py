@@ -1,6 +1,6 @@
 """Sixteen prompts with a recipe each: one batch against one at a time.
 
-    python -m benchmarks.bench_rows [--model REF] [--rounds N] [--tokens N] [--profile]
+    python -m benchmarks.bench_rows [--model REF] [--rounds N] [--tokens N] [--threads N] [--profile]
 
 Each recipe has another operator, direction and layer than the next; prompts have different lengths and are padded on
 the left. Every text has the same number of new tokens. Each round measures all arms by wall clock; the table has
@@ -73,8 +73,10 @@ def main() -> None:
     parser.add_argument("--model", default="demo")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--profile", action="store_true", help="print where a steered batch spends its time")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     batch = Batch(*load_model(options.model), options.tokens)
     same = sum(a == b for a, b in zip(batch.together(steered=True), batch.one_by_one(steered=True), strict=True))
     if options.profile:
@@ -88,7 +90,7 @@ def main() -> None:
     }
     timers = {name: partial(timed, work, time.perf_counter) for name, work in arms.items()}
     measured = interleaved(timers, options.rounds)
-    print(f"{ROWS} recipes, {options.tokens} tokens each, {options.rounds} rounds, {torch.get_num_threads()} threads; ")
+    print(f"{ROWS} recipes, {options.tokens} tokens each, {options.rounds} rounds, {options.threads} threads")
     print(f"{same} of {ROWS} texts are the same in the batch as alone")
     pairs = [
         ("one at a time, to one batch", "one at a time", "batch"),

@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 from benchmarks.rounds import Measured, interleaved, print_table, ratios, spread, timed
 from benchmarks.steered import directions_of, generate, plan_of
 from vectorstore.hooks import steer
+from vectorstore.hooks.baking import bake
 from vectorstore.models import load_model
 from vectorstore.models.layers import decoder_layers, site_widths
 
@@ -54,7 +55,9 @@ def single_arms(model: PreTrainedModel) -> Arms:
     directions = small_directions(model)
     middle = len(directions) // 2
     plans = {"1 layer": plan_of({middle: directions[middle]}), "all layers": plan_of(directions)}
-    return unsteered(model) | {name: (model, partial(steer, model, plan)) for name, plan in plans.items()}
+    hooked: Arms = {name: (model, partial(steer, model, plan)) for name, plan in plans.items()}
+    baked: Arms = {f"{name}, baked": (bake(model, plan).model, nullcontext) for name, plan in plans.items()}
+    return unsteered(model) | hooked | baked
 
 
 def batch_arms(model: PreTrainedModel, rows: int) -> Arms:
