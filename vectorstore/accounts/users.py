@@ -58,7 +58,7 @@ def insert_user(session: Session, name: str, *, admin: bool) -> None:
     Raises:
         ConflictError, InvalidInputError: as for `add_user`.
     """
-    check_name(name, "user")
+    check_name(name)
     values = {"name": name, "admin": admin, "created_at": datetime.now(UTC)}
     insert = insert_into(session, UserRow).values(values).on_conflict_do_nothing()
     if session.execute(insert.returning(UserRow.id)).scalar() is None:
