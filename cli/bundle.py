@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from vectorstore.transfer.arrive import Arrived
 from vectorstore.transfer.bundle import apply_bundle, create_bundle, verify_bundle
 
 from .answer import Answer, Facts, Part, Table
 from .command import group, subcommand
 from .library import Library, library_options
+from .oci import arrived_answer
 from .progress import progress
 from .values import size_text
 
@@ -87,18 +87,3 @@ def apply(library: Library, path: Path, namespace: str | None, *, renumber: bool
             store, path, namespace=namespace, renumber=renumber, dry_run=dry_run, advance=bar.advance
         )
     return arrived_answer(arrived)
-
-
-def arrived_answer(arrived: Arrived) -> Answer:
-    """Return what came in, as an answer."""
-    came = "would come in" if arrived.dry else "came in"
-    facts = [
-        (came, ", ".join(arrived.new) or "nothing"),
-        ("here already", ", ".join(arrived.present)),
-        ("would be set" if arrived.dry else "set", ", ".join(arrived.aliases)),
-        ("left", ", ".join(arrived.kept)),
-    ]
-    notes = (
-        [f"{', '.join(arrived.kept)}: these mean other versions here; see `steer alias set`"] if arrived.kept else []
-    )
-    return Answer(arrived.to_json(), [Facts(facts)], notes)
