@@ -34,6 +34,9 @@ SUBCOMMANDS = [
     ("namespace", "set"),
     ("preset", "set"),
     ("preset", "remove"),
+    ("remote", "add"),
+    ("remote", "list"),
+    ("remote", "remove"),
     ("token", "create"),
     ("token", "list"),
     ("token", "revoke"),
@@ -43,6 +46,10 @@ SUBCOMMANDS = [
     ("user", "enable"),
     ("user", "list"),
 ]
+
+WITHOUT_A_LIBRARY = {("methods",), ("demo",), ("datasets",), ("login",), ("logout",)} | {
+    ("remote", verb) for verb in ("add", "list", "remove")
+}
 
 
 def walk(path: tuple[str, ...], command: click.Command) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -58,7 +65,8 @@ def everything() -> list[tuple[tuple[str, ...], click.Command]]:
 
 
 def test_the_commands_are_those_of_the_design():
-    names = """init demo compute list show history similar diff import export bundle compose generate bake score alias
+    names = """init demo compute list show history similar diff import export bundle remote
+    login logout push pull sync lock compose generate bake score alias
     preset label describe yank deprecate restore delete lineage audit recompute methods datasets serve user token
     namespace gc fsck db"""
     assert list(COMMANDS) == names.split()
@@ -83,7 +91,7 @@ def test_every_command_that_does_something_has_json_and_every_one_of_a_library_s
             continue
         options = {name for param in command.params for name in param.opts}
         assert "--json" in options, path
-        assert {"--database", "--blobs"} <= options or path in {("methods",), ("demo",), ("datasets",)}, path
+        assert {"--database", "--blobs"} <= options or path in WITHOUT_A_LIBRARY, path
 
 
 def test_the_table_says_of_each_command_what_the_command_says():

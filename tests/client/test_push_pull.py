@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.builders import make_card, make_vector
+from tests.client.made import saved
 from vectorstore.client.library import Library
 from vectorstore.client.pull import pull
 from vectorstore.client.push import Target, push
@@ -12,14 +12,8 @@ from vectorstore.compose import compose, pin
 from vectorstore.errors import ConflictError, InvalidInputError, NotAllowedError, NotFoundError
 from vectorstore.store import Store
 from vectorstore.store.upkeep.fsck import check
-from vectorstore.store.version import Version
 
 TEAM = Target("acme", "team")
-
-
-def saved(store: Store, name: str = "love", seed: int = 0, **about) -> Version:
-    vector = make_vector((2, 3), seed=seed)
-    return store.save(name, vector, make_card(vector), **about).version
 
 
 def test_a_version_comes_back_as_it_went(library: Library, mine: Store, store: Store):

@@ -13,8 +13,8 @@ from filelock import FileLock
 from vectorstore.errors import UnavailableError
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file that only its owner can read; whoever reads it meanwhile sees the old one or the new one.
+def write(path: Path, text: str, *, private: bool = True) -> None:
+    """Write a file; whoever reads it meanwhile sees the old one or the new one. A private one only its owner can read.
 
     Raises:
         UnavailableError: when the disk does not take it.
@@ -24,6 +24,8 @@ def write(path: Path, text: str) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp gives mode 0600
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
+                if not private:
+                    os.fchmod(handle, 0o644)
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

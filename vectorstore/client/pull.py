@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from vectorstore.canonical import Json
 from vectorstore.client import sightings
@@ -43,6 +44,12 @@ class Pulled:
     aliases: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
+    def __iadd__(self, other: Pulled) -> Self:
+        """Count in what another pull did."""
+        for name, value in vars(self).items():
+            value.extend(getattr(other, name))
+        return self
+
     def to_json(self) -> Json:
         """Return everything, for programs."""
         return {**vars(self), "versions": [version.to_json() for version in self.versions]}
@@ -55,6 +62,7 @@ def pull(  # noqa: PLR0913 - whence, whereto, what, and how
     *,
     name: str | None = None,
     aliases: Sequence[str] = (),
+    renumber: bool = False,
     advance: Advance | None = None,
 ) -> Pulled:
     """Bring versions in, with what they pin and their parents, under their names and numbers.
@@ -66,6 +74,7 @@ def pull(  # noqa: PLR0913 - whence, whereto, what, and how
         name: what the one that is wanted shall be called here; what it needs goes to the same namespace, and all get
             numbers of their own.
         aliases: that they shall have here; one that means another version stays.
+        renumber: let one whose number is taken here have the next one.
         advance: is told how far it is.
 
     Raises:
@@ -74,18 +83,19 @@ def pull(  # noqa: PLR0913 - whence, whereto, what, and how
     """
     offers = gather(library, store if name is None else None, wanted)
     names = _names(offers, wanted, name)
-    absent = _foresee(store, offers, names, renumber=name is not None)
+    numbers = {offer.there.digest: None if name is not None else offer.there.number for offer in offers}
+    absent = _foresee(store, offers, names, numbers, renumber=renumber)
     fetching = Fetching(library, absent, advance or (lambda _done, _total: None))
     pulled = Pulled()
     for offer in offers:
-        number = None if name is not None else offer.there.number
-        saved = receive(store, offer.data, fetching.blob, name=names[offer.there.digest], number=number)
+        own = offer.there.digest
+        saved = receive(store, offer.data, fetching.blob, name=names[own], number=numbers[own])
         version = settle(store, offer, saved)
         if saved.created:
             pulled.new.append(version.reference)
-            sightings.note(store, library.remote, offer.there.pinned, offer.there.digest)
-        if any(offer.there.digest == each.digest for each in wanted):
-            sightings.note(store, library.remote, str(offer.there), offer.there.digest)
+            sightings.note(store, library.remote, offer.there.pinned, own)
+        if any(own == each.digest for each in wanted):
+            sightings.note(store, library.remote, str(offer.there), own)
             pulled.versions.append(_with_aliases(store, version, aliases, pulled))
     return pulled
 
@@ -129,23 +139,39 @@ def _names(offers: Sequence[Offer], wanted: Sequence[There], name: str | None) -
     return names | {each.digest: f"{namespace}/{short}" for each in wanted}
 
 
-def _foresee(store: Store, offers: Sequence[Offer], names: dict[str, str], *, renumber: bool) -> list[Offer]:
-    """Return what is not here; refuse all where one could not come in."""
+def _foresee(
+    store: Store, offers: Sequence[Offer], names: dict[str, str], numbers: dict[str, int | None], *, renumber: bool
+) -> list[Offer]:
+    """Return what is not here; refuse all where one could not come in. With `renumber`, taken numbers are forgotten."""
     absent: list[Offer] = []
     conflicts: list[str] = []
     for offer in offers:
-        number = None if renumber else offer.there.number
+        own = offer.there.digest
         try:
-            if foresee(store, offer.data, name=names[offer.there.digest], number=number) is None:
-                absent.append(offer)
+            present, numbers[own] = _foresee_one(store, offer, names[own], numbers[own], renumber=renumber)
         except ConflictError as error:
             conflicts.append(error.problem)
+            continue
+        if present is None:
+            absent.append(offer)
     if conflicts:
         more = f", and {len(conflicts) - SHOWN} more like these" if len(conflicts) > SHOWN else ""
         raise ConflictError(
             f"nothing came in: {', '.join(conflicts[:SHOWN])}{more}", "pull it under another name: --as NAME"
         )
     return absent
+
+
+def _foresee_one(
+    store: Store, offer: Offer, name: str, number: int | None, *, renumber: bool
+) -> tuple[Version | None, int | None]:
+    """Return the version where it is here, and the number that it can have."""
+    try:
+        return foresee(store, offer.data, name=name, number=number), number
+    except ConflictError:
+        if not renumber or number is None:
+            raise
+        return foresee(store, offer.data, name=name), None
 
 
 def _with_aliases(store: Store, version: Version, aliases: Sequence[str], pulled: Pulled) -> Version:

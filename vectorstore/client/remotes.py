@@ -42,7 +42,7 @@ def _warn(text: str) -> None:
 
 @dataclass
 class Remotes:
-    """The remotes of `STEER_HOME`, for `Store.open(remotes=…)`; close it at the end.
+    """The remotes of `STEER_HOME`, for `Store.open(remotes=…)`; closing the store closes them.
 
     Attributes:
         home: folder with `remotes.toml` and the credentials; that of the settings by default.
@@ -57,7 +57,7 @@ class Remotes:
     _asked: dict[tuple[str, str], tuple[float, There | UnavailableError]] = field(default_factory=dict, repr=False)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; the next use makes new ones."""
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -44,7 +45,7 @@ def find(store: Store, remote: Remote, reference: str) -> Sighting | None:
     """Return what a reference meant when the remote was last asked."""
     with store.database.read() as session:
         row = session.get(SightingRow, (_key(remote), reference))
-    return None if row is None else Sighting(row.digest, row.seen_at)
+        return None if row is None else Sighting(row.digest, row.seen_at)
 
 
 def forget(store: Store, remote: Remote, reference: str) -> None:
@@ -54,12 +55,13 @@ def forget(store: Store, remote: Remote, reference: str) -> None:
         session.execute(delete(SightingRow).where(*mine))
 
 
-def seen_at(store: Store, remotes: dict[str, Remote], digest: str) -> str | None:
-    """Return the name of a remote where a version was seen, or None."""
+def seen_at(store: Store, remotes: Mapping[str, Remote], digest: str) -> tuple[str, str] | None:
+    """Return the name of a remote where a version was seen, and what it is called there, or None."""
     by_key = {_key(each): name for name, each in remotes.items()}
+    query = select(SightingRow.remote, SightingRow.reference).where(SightingRow.digest == digest)
     with store.database.read() as session:
-        keys = session.scalars(select(SightingRow.remote).where(SightingRow.digest == digest)).all()
-    return min((by_key[key] for key in keys if key in by_key), default=None)
+        found = session.execute(query).all()
+    return min(((by_key[key], text.partition("@")[0]) for key, text in found if key in by_key), default=None)
 
 
 def here(store: Store, digest: str, full_name: str) -> Found | None:

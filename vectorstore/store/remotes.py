@@ -19,3 +19,6 @@ class Remotes(Protocol):
 
     def bring(self, store: Store, reference: Reference, model: ModelIdentity | None) -> Reference:
         """Return the reference to the same version in `store`, which has it then; layers and preset stay."""
+
+    def close(self) -> None:
+        """Close all connections; the next use makes new ones."""

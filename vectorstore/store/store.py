@@ -85,8 +85,10 @@ class Store:
         return cls(Database.open(settings.database_url, create=create), opened, settings.cache, remotes)
 
     def close(self) -> None:
-        """Close the database's connections; vectors that were read stay usable."""
+        """Close the database's connections, and those to other stores; vectors that were read stay usable."""
         self.database.close()
+        if self.remotes is not None:
+            self.remotes.close()
 
     def __enter__(self) -> Self:
         """Close it at the end."""
