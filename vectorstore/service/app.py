@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio.to_thread
@@ -15,10 +16,22 @@ from starlette.responses import Response
 
 import vectorstore
 from vectorstore.errors import VectorstoreError
+from vectorstore.service.courier import Courier
 from vectorstore.service.edge import Edge, Metrics, log
 from vectorstore.service.options import Options
 from vectorstore.service.problems import Problem, answer, problem
-from vectorstore.service.routes import aliases, blobs, changes, feeds, health, namespaces, people, reviews, versions
+from vectorstore.service.routes import (
+    aliases,
+    blobs,
+    changes,
+    feeds,
+    health,
+    namespaces,
+    people,
+    reviews,
+    versions,
+    webhooks,
+)
 from vectorstore.store import Store
 
 DESCRIPTION = "Steering vectors and recipes of teams: versions, aliases, blobs, events."
@@ -45,7 +58,7 @@ def create_app(store: Store, options: Options | None = None) -> FastAPI:
     app.state.store, app.state.options, app.state.metrics = store, chosen, Metrics()
     app.add_middleware(Edge, options=chosen, metrics=app.state.metrics)
     # What has a word of its own after the namespace comes before names.
-    for routes in (health, people, namespaces, feeds, reviews, blobs, aliases, changes, versions):
+    for routes in (health, people, namespaces, feeds, reviews, webhooks, blobs, aliases, changes, versions):
         app.include_router(routes.router)
     app.add_exception_handler(VectorstoreError, _own)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -58,7 +71,13 @@ def create_app(store: Store, options: Options | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = app.state.options.threads
-    yield
+    courier = asyncio.create_task(Courier(app.state.store, private=app.state.options.private_hooks).run())
+    try:
+        yield
+    finally:
+        courier.cancel()
+        with suppress(asyncio.CancelledError):
+            await courier
 
 
 def _id(request: Request) -> str:

@@ -108,7 +108,7 @@ def answer(  # noqa: PLR0913, PLR0917 - a problem has this many parts
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what a route says of its problems: those that every route has, and these."""
-    always = (401, 404, 413, 422, 429, 500, 503)
+    always = (400, 401, 404, 413, 422, 429, 500, 503)
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}
         for status in sorted({*always, *statuses})

@@ -27,6 +27,7 @@ Digest = Annotated[str, Path(pattern=DIGEST_PATTERN, description="`sha256:` and 
 User = Annotated[str, Path(pattern=NAME_PATTERN, description="A user.")]
 TokenId = Annotated[str, Path(pattern="^[0-9A-Za-z]{12}$", description="The public part of a token.")]
 ProposalId = Annotated[int, Path(ge=1, le=(1 << 63) - 1, description="A proposal.")]
+WebhookId = Annotated[int, Path(ge=1, le=(1 << 63) - 1, description="A webhook.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="At most so many.")]
 After = Annotated[str | None, Query(max_length=600, description="The cursor of the page before.")]
 IfMatch = Annotated[str | None, Header(max_length=1000, description="The ETag of the thing as the caller saw it.")]
@@ -359,3 +360,37 @@ class ProposalsOut(BaseModel):
     """Proposals, newest first."""
 
     proposals: list[ProposalOut]
+
+
+class WebhookIn(Strict):
+    """Who is to be told, and of what."""
+
+    url: str = Field(pattern="^https?://[!-~]+$", max_length=1024)
+    actions: list[Annotated[str, Field(pattern=r"^[a-z]+\.[a-z]+$", max_length=32)]] = Field(
+        default_factory=list, max_length=15
+    )
+
+
+class WebhookOut(BaseModel):
+    """Who is told, and how far they are."""
+
+    id: int
+    url: str
+    actions: list[str]
+    created_at: datetime
+    sent_seq: int
+    attempts: int
+    disabled: bool
+    last_error: str
+
+
+class MadeWebhookOut(WebhookOut):
+    """A webhook that was just made, with its secret."""
+
+    secret: str
+
+
+class WebhooksOut(BaseModel):
+    """Webhooks."""
+
+    webhooks: list[WebhookOut]

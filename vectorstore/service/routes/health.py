@@ -7,20 +7,20 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from starlette.responses import JSONResponse, Response
 
-from vectorstore.service.guard import Open
+from vectorstore.service.guard import Health
 from vectorstore.service.problems import documented
 
 router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz", response_class=JSONResponse)
-async def healthz(_desk: Open) -> Response:
+async def healthz(_desk: Health) -> Response:
     """Say that the process lives."""
     return JSONResponse({"status": "ok"})
 
 
 @router.get("/readyz", responses=documented(), response_class=JSONResponse)
-def readyz(desk: Open) -> Response:
+def readyz(desk: Health) -> Response:
     """Say that the database and the blobs can be reached."""
     with desk.store.database.look() as connection:
         connection.execute(text("SELECT 1"))
@@ -29,6 +29,6 @@ def readyz(desk: Open) -> Response:
 
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}}, response_class=Response)
-async def metrics(request: Request, _desk: Open) -> Response:
+async def metrics(request: Request, _desk: Health) -> Response:
     """Return what Prometheus reads."""
     return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

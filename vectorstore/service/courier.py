@@ -1,0 +1,104 @@
+"""Courier: sends events to webhooks, signed, in order, and not to addresses that only this machine's network knows.
+
+Signatures are those of Standard Webhooks (standardwebhooks.com, version 1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import ipaddress
+import json
+import socket
+import time
+
+import httpx2
+from starlette.concurrency import run_in_threadpool
+
+from vectorstore.accounts.webhooks import Delivery, settle, take
+from vectorstore.errors import VectorstoreError
+from vectorstore.service.edge import log
+from vectorstore.store import Store
+
+IDLE_SECONDS = 1.0
+TIMEOUT_SECONDS = 10.0
+
+
+class UnfitAddressError(Exception):
+    """An address that is not to be asked."""
+
+
+class Courier:
+    """Sends what is due, until it is stopped."""
+
+    def __init__(self, store: Store, *, private: bool) -> None:
+        """Send the events of a library; with `private` also to addresses that are not public."""
+        self._store, self._private = store, private
+
+    async def run(self) -> None:
+        """Send what is due, again and again."""
+        async with httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False) as client:
+            while True:
+                try:
+                    sent = await self.send_one(client)
+                except VectorstoreError as error:  # the database is away: it comes back, or the process is stopped
+                    log.warning("webhooks wait", problem=str(error))
+                    sent = False
+                if not sent:
+                    await asyncio.sleep(IDLE_SECONDS)
+
+    async def send_one(self, client: httpx2.AsyncClient) -> bool:
+        """Send the next event that is due; return whether there was one."""
+        delivery = await run_in_threadpool(take, self._store)
+        if delivery is None:
+            return False
+        error = await self._send(client, delivery)
+        await run_in_threadpool(settle, self._store, delivery, error)
+        log.info("webhook", webhook=delivery.webhook, seq=delivery.event.seq, error=error)
+        return True
+
+    async def _send(self, client: httpx2.AsyncClient, delivery: Delivery) -> str | None:
+        """Send one event; return what went wrong."""
+        url = httpx2.URL(delivery.url)
+        try:
+            address = await self._address(url)
+            body = json.dumps({"namespace": delivery.namespace, "event": delivery.event.to_json()}).encode()
+            headers = _headers(delivery, body) | {"Host": url.netloc.decode()}
+            # To the address that was looked at: a name that means another one a moment later helps nobody.
+            request = client.build_request("POST", url.copy_with(host=address), content=body, headers=headers)
+            request.extensions["sni_hostname"] = url.host
+            response = await client.send(request, stream=True)
+            await response.aclose()
+        except (httpx2.HTTPError, OSError, UnfitAddressError) as error:
+            return f"{type(error).__name__}: {error}"
+        return None if response.is_success else f"it answered {response.status_code}"
+
+    async def _address(self, url: httpx2.URL) -> str:
+        """Return an address of a URL's host; all of them have to be public."""
+        port = url.port or (443 if url.scheme == "https" else 80)
+        found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+        addresses = [str(each[4][0]) for each in found]
+        for address in addresses:
+            if not self._private and not ipaddress.ip_address(address.partition("%")[0]).is_global:
+                raise UnfitAddressError(f"{url.host} is at {address}, which is not public")
+        return addresses[0]
+
+
+def signature(secret: str, identity: str, timestamp: str, body: bytes) -> str:
+    """Return `v1,…`: what the other side compares with what it got."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signed = hmac.new(key, f"{identity}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(signed).decode()}"
+
+
+def _headers(delivery: Delivery, body: bytes) -> dict[str, str]:
+    identity, timestamp = f"{delivery.namespace}-{delivery.webhook}-{delivery.event.seq}", str(int(time.time()))
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": "steering-vectorstore",
+        "webhook-id": identity,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": signature(delivery.secret, identity, timestamp, body),
+    }
