@@ -226,7 +226,7 @@ def _rest(wire: Wire, entry: BlobEntry, start: int) -> Iterator[bytes]:
         if answer.status_code == _PARTIAL and not from_start:
             raise UnavailableError(f"{wire.address.host} sends another part than asked for", "try again")
         skip = start if answer.status_code == _OK else 0
-        for piece in answer.iter_raw(1 << 20):
+        for piece in answer.iter_raw():  # as it comes: what was gathered to larger pieces would be lost by a cut
             if skip < len(piece):
                 yield piece[skip:]
             skip = max(0, skip - len(piece))
