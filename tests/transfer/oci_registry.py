@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
@@ -35,8 +36,9 @@ class Registry:
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
+    def start(self, knock: Callable[[], object] | None = None) -> None:
+        """Start it, and wait until it answers; `knock` asks it, if not over http."""
+        knock = knock or self._knock
         words = [str(PROGRAM), "serve", str(self.config)]
         log = self.folder.with_suffix(".log").open("ab")
         with log:
@@ -44,12 +46,15 @@ class Registry:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             try:
-                httpx2.get(f"http://127.0.0.1:{self.port}/v2/", trust_env=False)
+                knock()
             except httpx2.TransportError:
                 time.sleep(0.05)
             else:
                 return
         raise AssertionError(self.folder.with_suffix(".log").read_text())
+
+    def _knock(self) -> None:
+        httpx2.get(f"http://127.0.0.1:{self.port}/v2/", trust_env=False)
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -206,15 +208,24 @@ class Wire:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except _BROKEN as error:
-            raise BrokenError(*self._unreachable(error)) from error
         except httpx2.HTTPError as error:
-            raise UnavailableError(*self._unreachable(error)) from error
+            passing = isinstance(error, _BROKEN) and not _lasts(error)
+            raise (BrokenError if passing else UnavailableError)(*self._unreachable(error)) from error
 
     def _unreachable(self, error: Exception) -> tuple[str, str]:
         reason = str(error).strip() or type(error).__name__
         problem = f"{self.address.host} cannot be reached ({reason[:200]})"
         return problem, "check the address, the network, proxies and certificates"
+
+
+def _lasts(error: BaseException | None) -> bool:
+    """Return whether a failure to connect will be the same next time: a wrong certificate, or an unknown host."""
+    while error is not None:
+        unknown = isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME
+        if unknown or isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _helps(error: Exception) -> bool | float:
