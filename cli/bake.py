@@ -72,8 +72,8 @@ def _facts(baked: Baked, record: Json) -> Facts:
         [
             ("made of", ", ".join(short_name(each["version"]) for each in record["versions"])),
             ("steps", ", ".join(f"{step['operator']} at {step['place']}" for step in record["steps"])),
-            ("parameters", f"{len(baked.changed)} new or changed"),
-            ("config", config),
+            ("parameters", f"{len(baked.changed)} changed"),
+            ("config", f"{config}; {len(baked.zeros)} biases are new and zero" if baked.zeros else config),
             ("difference", f"{baked.difference:.1g} of the largest logit from the hooked model, on a probe"),
             ("effect", f"{baked.effect:.2g} of it, from the model as it was"),
         ]

@@ -58,7 +58,9 @@ def test_biases_that_come_with_one_are_zero():
     assert model.config.mlp_bias is False
     biases = {name: bias for name, bias in baked.model.named_parameters() if name.endswith("bias")}
     assert len(biases) == 3 * LAYER_COUNT
-    assert [name for name, bias in biases.items() if bias.any()] == ["model.layers.1.mlp.down_proj.bias"]
+    assert baked.changed == tuple(name for name, bias in biases.items() if bias.any())
+    assert baked.changed == ("model.layers.1.mlp.down_proj.bias",)
+    assert {*baked.changed, *baked.zeros} == set(biases)
 
 
 def test_ablating_every_output_is_weight_orthogonalisation():

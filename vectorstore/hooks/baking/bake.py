@@ -34,7 +34,8 @@ class Baked:
         model: what plain transformers can save and load; it shares the parameters that stay with the model it is of.
         plan: what was baked.
         base: the model it is of.
-        changed: the parameters that are new or changed, by name.
+        changed: the parameters that are not as they were, by name.
+        zeros: the biases that came with them, because the config gives them to all layers or to none, and are zero.
         config: the fields of the config that are changed, and what they are now.
         difference: the largest difference of a logit between the hooked model and this one on a probe of random
             tokens, relative to the largest logit.
@@ -45,6 +46,7 @@ class Baked:
     plan: Plan
     base: ModelIdentity
     changed: tuple[str, ...]
+    zeros: tuple[str, ...]
     config: Mapping[str, object]
     difference: float
     effect: float
@@ -75,12 +77,12 @@ def bake(model: PreTrainedModel, plan: Plan, *, force: bool = False) -> Baked:
     layout = Layout(model)
     writers = [writer for segment in fold(layout, plan.steps) for writer in segment.writers]
     baked = shared_copy(model)
-    changed = write(baked, writers)
+    changed, zeros = write(baked, writers)
     check_loadable(baked)
     difference, effect = _compared(model, baked, plan)
     before, after = model.config.to_dict(), baked.config.to_dict()
     config = {name: value for name, value in after.items() if before.get(name) != value}
-    return Baked(baked, plan, identify(model), changed, config, difference, effect)
+    return Baked(baked, plan, identify(model), changed, zeros, config, difference, effect)
 
 
 def _compared(model: PreTrainedModel, baked: PreTrainedModel, plan: Plan) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from stat import S_IMODE
 
 from safetensors import SafetensorError
 from sqlalchemy.orm import Session
@@ -81,7 +82,9 @@ def _beside(path: Path) -> Iterator[Path]:
     try:
         new.mkdir()
         yield new
-        for file in new.rglob("*"):
+        mode = S_IMODE((new / RECORD).stat().st_mode)
+        for file in new.iterdir():
+            file.chmod(mode)  # safetensors leaves the weights to their owner alone
             sync_folder(file)
         sync_folder(new)
         check_target(path)

@@ -42,10 +42,11 @@ def record_of(baked: Baked, tokenizer: PreTrainedTokenizerBase, store: Store | N
         "base": baked.base.to_json(),
         "fingerprint": fingerprint(baked.model),
         "changed": list(baked.changed),
+        "zeros": list(baked.zeros),
         "config": dict(baked.config),
         "difference": baked.difference,
         "effect": baked.effect,
-        "first_token": None if first is None else str(tokenizer.convert_ids_to_tokens(first)),
+        "begins_with": None if first is None else str(tokenizer.convert_ids_to_tokens(first)),
         "made_with": {
             "vectorstore": vectorstore.__version__,
             **{name: version_of(name) for name in ("torch", "transformers")},
@@ -56,7 +57,7 @@ def record_of(baked: Baked, tokenizer: PreTrainedTokenizerBase, store: Store | N
 def readme(record: Json) -> str:
     """Return the model card of a record."""
     base = record["base"]
-    at = f" at revision `{base['revision']}`" if base["revision"] else ""
+    at = f" at revision `{base['revision']}`" if base["revision"] else f" (fingerprint {base['fingerprint'][:19]})"
     parts = [
         _front(record),
         f"# {_plain(base['reference'])}, steered",
@@ -135,12 +136,12 @@ def _section(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 
 def _made(record: Json) -> str:
-    made, first = record["made_with"], record["first_token"]
+    made, first = record["made_with"], record["begins_with"]
     config = ", ".join(f"`{name}` is {json.dumps(value)}" for name, value in record["config"].items())
     probe = f"{record['difference']:.1g} of the largest; steering changed them by {record['effect']:.2g}"
     lines = [
         f"By steering-vectorstore {made['vectorstore']}, torch {made['torch']}, transformers {made['transformers']}.",
-        f"{len(record['changed'])} parameters are new or changed; steering.json names them.",
+        f"Parameters that changed: {len(record['changed'])}. Biases that are new and zero: {len(record['zeros'])}.",
         f"In config.json, {config}." if config else "",
         f"On a probe, its logits differ from those of the model with hooks by {probe}.",
         f"Its tokenizer puts {_plain(first)} before a text." if first else "Its tokenizer puts nothing before a text.",

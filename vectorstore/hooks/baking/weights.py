@@ -21,8 +21,10 @@ def shared_copy(model: PreTrainedModel) -> PreTrainedModel:
 
 
 @torch.no_grad()
-def write(model: PreTrainedModel, writers: Iterable[Writer]) -> tuple[str, ...]:
-    """Write what the writers are to do into a model's parameters; return the names of those that are new or changed.
+def write(model: PreTrainedModel, writers: Iterable[Writer]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Write what the writers are to do into a model's parameters.
+
+    Returns the names of those that are changed, and those of the biases that came with them and are zero.
 
     All arithmetic is in float64, and rounded once, to the parameter's own dtype.
 
@@ -31,14 +33,14 @@ def write(model: PreTrainedModel, writers: Iterable[Writer]) -> tuple[str, ...]:
     """
     wanted = [writer for writer in writers if writer.gain is not None or writer.outer.units or writer.inner]
     added = _enable(model, {writer.flag for writer in wanted if writer.gain is not None and writer.flag})
-    changed: dict[str, None] = dict.fromkeys(added)
+    changed = []
     for writer in wanted:
         for path, tensor in _results(model, writer):
             if _is_tied(model, path):
                 _untie(model)
             _put(model, path, tensor)
-            changed[path] = None
-    return tuple(changed)
+            changed.append(path)
+    return tuple(changed), tuple(name for name in added if name not in changed)
 
 
 def check_loadable(model: PreTrainedModel) -> None:
