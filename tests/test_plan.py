@@ -10,7 +10,7 @@ import pytest
 
 from tests.builders import make_card, make_vector
 from vectorstore.errors import InvalidInputError
-from vectorstore.part import Part
+from vectorstore.part import PlanTerm
 from vectorstore.place import Place
 from vectorstore.plan import Plan, Step, plan_of, sum_steps
 from vectorstore.tokens import Tokens
@@ -19,8 +19,8 @@ from vectorstore.vector import Array, SteeringVector
 THREE = Place("resid_pre", 3)
 
 
-def part(direction: Array, factor: Fraction | int = 1, tokens: Tokens = "all", place: Place = THREE) -> Part:
-    return Part(tokens=tokens, factors={place: Fraction(factor)}, directions={place: direction})
+def part(direction: Array, factor: Fraction | int = 1, tokens: Tokens = "all", place: Place = THREE) -> PlanTerm:
+    return PlanTerm(tokens=tokens, factors={place: Fraction(factor)}, directions={place: direction})
 
 
 def test_parts_at_one_place_become_one_step():

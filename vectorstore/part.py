@@ -1,9 +1,8 @@
-"""Part: directions, and the numbers they are multiplied by; what the sums of a plan are made of."""
+"""Part: the terms that the sums of a plan are made of, and the sums."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -16,19 +15,36 @@ from vectorstore.tokens import Tokens, first_position
 from vectorstore.vector import Array
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Part:
-    """Directions, and the number each is multiplied by.
+class Ingredient(NamedTuple):
+    """A stored version, as far as a plan needs to know what it is made of.
+
+    Attributes:
+        label: the pinned reference, `default/love@2`.
+        digest: of the version's manifest; empty where it is not saved.
+        card: what its computation fixed: model, R, BOS.
+    """
+
+    label: str
+    digest: str
+    card: Card
+
+
+class PlanTerm(NamedTuple):
+    """One term of a sum: directions, and the number each is multiplied by.
 
     Attributes:
         tokens: which tokens they steer.
         factors: raw numbers by place, after units are resolved; none is zero.
         directions: by place; there may be more of them than factors.
+        label: `default/love@2`, or a function's text with its references pinned, `normalize(love@2)`.
+        ingredients: the versions behind it: one, or several for a function of several; none for a vector without card.
     """
 
     tokens: Tokens
     factors: Mapping[Place, Fraction]
     directions: Mapping[Place, Array]
+    label: str = ""
+    ingredients: tuple[Ingredient, ...] = ()
 
     def scaled(self, place: Place) -> Array:
         """Return the direction at `place` times its factor, in float64.
@@ -52,40 +68,13 @@ class Part:
         except OverflowError:
             raise too_large(place) from None
 
-
-class Ingredient(NamedTuple):
-    """A stored version, as far as a plan needs to know what it is made of.
-
-    Attributes:
-        label: the pinned reference, `default/love@2`.
-        digest: of the version's manifest; empty where it is not saved.
-        card: what its computation fixed: model, R, BOS.
-    """
-
-    label: str
-    digest: str
-    card: Card
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class PlanTerm(Part):
-    """One term of a sum: a stored version, or what a function made of some.
-
-    Attributes:
-        label: `default/love@2`, or the function's text with its references pinned, `normalize(love@2)`.
-        ingredients: the versions behind it: one, or several for a function of several.
-    """
-
-    label: str
-    ingredients: tuple[Ingredient, ...]
-
     def residual_norm(self, place: Place) -> float | None:
         """Return R at `place`, or None where no card knows it."""
         known = (ingredient.card.residual_norms.get(place) for ingredient in self.ingredients)
         return next((norm for norm in known if norm), None)
 
 
-def total(place: Place, parts: Sequence[Part]) -> Array:
+def total(place: Place, parts: Sequence[PlanTerm]) -> Array:
     """Return the sum at `place` in float64; rows of `[t, d]` lie as their tokens do, and lacking ones are zero."""
     shapes = [part.directions[place].shape for part in parts]
     result = np.zeros(max(shapes))  # (t, d) or (d): the widths are equal, so this is the one with most rows

@@ -9,7 +9,7 @@ from typing import get_args
 from vectorstore.card import Card
 from vectorstore.coefficient import Coefficient
 from vectorstore.errors import InvalidInputError
-from vectorstore.part import Ingredient, Part, PlanTerm, rounded, total
+from vectorstore.part import Ingredient, PlanTerm, rounded, total
 from vectorstore.place import SITES, Place
 from vectorstore.preset import Preset
 from vectorstore.tokens import BY_POSITION, Tokens
@@ -138,14 +138,14 @@ def plan_of(
         if number.number
     }
     if card is None:
-        return Plan(sum_steps([Part(tokens=chosen, factors=factors, directions=vector.directions)]))
+        return Plan(sum_steps([PlanTerm(tokens=chosen, factors=factors, directions=vector.directions)]))
     label = "the vector"
     ingredients = (Ingredient(label, "", card),)
     term = PlanTerm(tokens=chosen, factors=factors, directions=vector.directions, label=label, ingredients=ingredients)
     return Plan(sum_steps([term]))
 
 
-def sum_steps(parts: Iterable[Part], operator: str = "add") -> tuple[Step, ...]:
+def sum_steps(parts: Iterable[PlanTerm], operator: str = "add") -> tuple[Step, ...]:
     """Return one step for each (place, tokens), by layer, then site, then tokens.
 
     Sums are made once, in float64, and rounded to float32. Rows of `[t, d]` are aligned where their tokens are: where
@@ -160,13 +160,13 @@ def sum_steps(parts: Iterable[Part], operator: str = "add") -> tuple[Step, ...]:
     )
 
 
-def grouped(parts: Iterable[Part]) -> list[tuple[Place, Tokens, list[Part]]]:
+def grouped(parts: Iterable[PlanTerm]) -> list[tuple[Place, Tokens, list[PlanTerm]]]:
     """Return the parts that meet at each place and on each kind of tokens, in the order of `sum_steps`.
 
     Raises:
         InvalidInputError: when tokens and shape do not go together.
     """
-    groups: dict[tuple[Place, Tokens], list[Part]] = {}
+    groups: dict[tuple[Place, Tokens], list[PlanTerm]] = {}
     for part in parts:
         for place in part.factors:
             check_tokens(part.directions[place].shape, place, part.tokens)
@@ -174,9 +174,9 @@ def grouped(parts: Iterable[Part]) -> list[tuple[Place, Tokens, list[Part]]]:
     return [(place, tokens, members) for (place, tokens), members in sorted(groups.items(), key=_order)]
 
 
-def terms_among(parts: Iterable[Part]) -> tuple[PlanTerm, ...]:
+def terms_among(parts: Iterable[PlanTerm]) -> tuple[PlanTerm, ...]:
     """Return those of the parts that say where they come from."""
-    return tuple(part for part in parts if isinstance(part, PlanTerm))
+    return tuple(part for part in parts if part.ingredients)
 
 
 def check_tokens(shape: Sequence[int], place: Place, tokens: Tokens) -> None:

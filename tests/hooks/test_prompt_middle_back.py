@@ -13,7 +13,7 @@ from tests.tiny_models import tiny_model
 from vectorstore.errors import InvalidInputError
 from vectorstore.hooks.steer import steer
 from vectorstore.models.layers import decoder_layers
-from vectorstore.part import Part
+from vectorstore.part import PlanTerm
 from vectorstore.place import Place
 from vectorstore.plan import Plan, Step, sum_steps
 from vectorstore.tokens import BY_POSITION, first_position
@@ -157,7 +157,7 @@ def test_a_prompt_shorter_than_the_vector_is_an_error_unless_truncated(model, to
 def test_a_sum_is_its_parts_one_after_another(model, tokens):
     rows = [direction_of(32, count, seed=count).numpy() for count in (1, 4, 3, 2)]
     apart = Plan(tuple(Step("add", PLACE, tokens, each) for each in rows))
-    parts = [Part(tokens=tokens, factors={PLACE: 1}, directions={PLACE: each}) for each in rows]
+    parts = [PlanTerm(tokens=tokens, factors={PLACE: 1}, directions={PLACE: each}) for each in rows]
     (together,) = sum_steps(parts)
     assert together.direction.shape == (4, 32)
     for ids in PROMPTS[1:]:

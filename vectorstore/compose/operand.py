@@ -11,7 +11,7 @@ import numpy as np
 
 from vectorstore.compose.combination import Combination
 from vectorstore.compose.origins import Origins, factor
-from vectorstore.part import Ingredient, Part, too_large, total
+from vectorstore.part import Ingredient, PlanTerm, too_large, total
 from vectorstore.place import Place, layers_text
 from vectorstore.tokens import Tokens
 from vectorstore.vector import Array, direction_norm
@@ -61,7 +61,7 @@ def _operand(spot: Spot, factors: Mapping[tuple[str, Place], Fraction], origins:
     leading = factors[keys[0]]
     ratios = {key: factors[key] / leading for key in keys}
     directions = {key: origins[key[0]].directions[key[1]] for key in keys}
-    parts = [Part(tokens=tokens, factors={place: ratios[key]}, directions={place: directions[key]}) for key in keys]
+    parts = [PlanTerm(tokens, {place: ratios[key]}, {place: directions[key]}) for key in keys]
     return Operand(
         direction=clean_total(place, parts),
         account=" + ".join(f"{_exact(ratios[key])}*{key[0]}[{key[1]}]" for key in keys),
@@ -76,7 +76,7 @@ def _exact(number: Fraction) -> str:
     return f"{number.numerator:x}/{number.denominator:x}"
 
 
-def clean_total(place: Place, parts: Sequence[Part]) -> Array:
+def clean_total(place: Place, parts: Sequence[PlanTerm]) -> Array:
     """Return the sum in float64, exactly zero where it cancels up to rounding.
 
     Raises:

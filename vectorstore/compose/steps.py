@@ -11,7 +11,7 @@ from vectorstore.compose.combination import Combination
 from vectorstore.compose.operand import clean_total
 from vectorstore.compose.origins import Origins, terms_of
 from vectorstore.errors import InvalidInputError
-from vectorstore.part import Part, PlanTerm, rounded
+from vectorstore.part import PlanTerm, rounded
 from vectorstore.place import Place
 from vectorstore.plan import Step, grouped, sum_steps, terms_among
 from vectorstore.vector import Array
@@ -147,7 +147,7 @@ def _unit(direction: Array) -> Array:
     return unit
 
 
-def _total(place: Place, members: Sequence[Part]) -> Array:
+def _total(place: Place, members: Sequence[PlanTerm]) -> Array:
     """Return the sum, which is more than rounding."""
     direction = clean_total(place, members)
     if not direction.any():
