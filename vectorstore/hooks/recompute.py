@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Checkpoint:
 
     def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - theirs
         """Checkpoint `function`, which goes on with the passes that are under way whenever it runs."""
+        if torch.compiler.is_compiling():  # the operations of steered places remember by themselves
+            return self.original(function, *args, **kwargs)
         passes = [(tracker, tracker.under_way) for tracker in self.trackers]
 
         def steered(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - theirs

@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 
 from torch import Tensor, nn
 
-from vectorstore.errors import InvalidInputError
 from vectorstore.hooks.coefficients import Coefficients, Schedule
 from vectorstore.hooks.hooked import hooking
 from vectorstore.hooks.steering import Plans, Steering, Target
@@ -30,11 +29,11 @@ def steer(  # noqa: PLR0913 - a user's choices, by name
 
     Works with `generate` (greedy, sampling, beams), with and without a cache, and with padding on either side. A plan
     without steps leaves the model bit for bit as it is. Blocks may be nested: at each place the plans are carried out
-    one after another, the outer block's first. The block gives a `Steering`, by which plan and coefficient can be
-    changed while it lasts.
+    one after another, the outer block's first. A compiled model is steered too, whether it was compiled before the
+    block or inside. The block gives a `Steering`, by which plan and coefficient can be changed while it lasts.
 
     Args:
-        model: a causal language model; hooks are put on it, nothing is wrapped.
+        model: a causal language model, or what `torch.compile` made of it; hooks are put on it.
         plan: from `compose` or `plan_of`; or a list of them, one plan or None for each row of the batch. The beams and
             returned sequences of `generate` follow the plan of their prompt.
         prompt_length: for bare forward passes, how many columns (padding included) are prompt: one number, or
@@ -49,14 +48,13 @@ def steer(  # noqa: PLR0913 - a user's choices, by name
     Raises:
         ConflictError: when another thread steers the model; inside the block, when two threads run it at once.
         MisfitError: when the plan does not fit the model.
-        InvalidInputError: for a compiled model, a site or operator that is not there, a schedule for an operator that
+        InvalidInputError: for a site or operator that is not there, a schedule for an operator that
             takes no coefficient, or a tensor that fits no step; inside the block, for a batch with another number of
             rows than plans, a prompt shorter than the vector, one that does not begin with BOS where the vector was
             computed so, or a gate that comes to know its prompt too late; and for a backward pass that comes after the
             block and has to compute activations again.
     """
-    if hasattr(model, "_orig_mod"):
-        raise InvalidInputError("a compiled model cannot be steered yet", "pass the model itself, before torch.compile")
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps runs the model's own hooks
     target, coefficients = Target(model, truncate, force, tensors or {}), Coefficients(schedule)
     arrangement = target.arrange(plan, level=6)
     arrangement.check_coefficients(coefficients)

@@ -31,6 +31,7 @@ class Pass(NamedTuple):
 
     span: Span | DecodeSpan
     actions: Mapping[Place, Sequence[Action]]
+    training: bool
 
 
 class Tracker:
@@ -93,8 +94,9 @@ class Tracker:
         """Follow the model; afterwards it is as it was."""
         with ExitStack() as stack:
             stack.enter_context(following_generate(self._model, self._generating))
-            stack.callback(self._model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
-            stack.callback(self._model.register_forward_hook(self._end, always_call=True).remove)
+            begin, end = map(torch.compiler.disable, (self._begin, self._end))  # no part of what is compiled
+            stack.callback(self._model.register_forward_pre_hook(begin, with_kwargs=True).remove)
+            stack.callback(self._model.register_forward_hook(end, always_call=True).remove)
             stack.callback(self._close)
             self._open = True
             yield
@@ -138,7 +140,8 @@ class Tracker:
         if self._thread != get_ident():
             self._turn.take()
             self._thread = get_ident()
-        if torch.is_grad_enabled() and self._model.training:
+        training = torch.is_grad_enabled()
+        if training and self._model.training:
             self._checkpoints = True
             remember_passes(self._model, self)
         given = dict(zip(self._names, args, strict=False)) | kwargs
@@ -149,12 +152,12 @@ class Tracker:
         start, arrangement = cache_length(given.get("past_key_values")), self.arrangement
         if self._prompt is not None and start >= self._prompt.shape[1]:
             span = self._decoding(inputs, start - self._prompt.shape[1] + 1)
-            self._pass = Pass(span, arrangement.actions)
+            self._pass = Pass(span, arrangement.actions, training)
             return
         begun = self._make_span(inputs, start, given.get("attention_mask"))
         if start == 0:
             arrangement.check(begun, ids)
-        self._pass = Pass(begun, arrangement.actions)
+        self._pass = Pass(begun, arrangement.actions, training)
 
     def _end(self, *_: object) -> None:
         if self._thread == get_ident():  # or it is told of a pass that another thread was not allowed to begin
