@@ -9,7 +9,6 @@ from vectorstore.errors import NotFoundError
 from vectorstore.store import Store
 from vectorstore.store.version import Version
 
-
 NAMES = ("love", "calm", "mood", "gone")
 
 

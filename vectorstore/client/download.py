@@ -103,7 +103,7 @@ class _Reading:
         start = _start(answer)
         if start > self.offset:
             raise UnavailableError("the remote sends another part than it was asked for", "try again")
-        return _from(answer.iter_raw(PIECE), self.offset - start)
+        return _from(answer.iter_raw(), self.offset - start)
 
     def _close(self) -> None:
         self._open.close()
