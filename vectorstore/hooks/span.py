@@ -162,7 +162,8 @@ class Span:
     def _last(self) -> Tensor:
         prompt = self.real & (self._all_columns < self.prompt_end)
         last = torch.where(prompt, self._all_columns, -1).amax(dim=1, keepdim=True)  # [batch, 1]
-        return self._all & (self._columns == last)
+        is_over = self.prompt_end <= self.real.shape[1]  # by hand a prompt may come in parts, the rest still unknown
+        return self._all & (self._columns == last) & is_over
 
     @cached_property
     def _generated(self) -> Tensor:
