@@ -282,6 +282,14 @@ def test_no_change_of_a_byte_comes_in_even_where_the_manifest_vouches_for_it(sto
         store.read(f"love@{digest(manifest_of(BlobEntry.of(VECTOR_BLOB, data)))}")
 
 
+def test_items_that_would_fill_the_memory_of_who_reads_them_are_refused(store: Store):
+    items = b'{"a":[' + b"[]," * 15_000 + b"[]]}\n"
+    lines = items * 300
+    blobs = (BlobEntry.of(VECTOR_BLOB, BODY), BlobEntry.of(ITEMS_BLOB, lines))
+    sent = {blobs[0].digest: BODY, blobs[1].digest: lines}
+    stays_empty(store, manifest_of(*blobs), lambda entry: [sent[entry.digest]], IntegrityError, "brackets, commas and")
+
+
 def test_what_is_damaged_here_is_mended_by_what_arrives(store: Store, sender: Sender, blobs_folder: Path):
     sent = sender.save("love")
     receive(store, sender.manifest(sent), sender.fetch)

@@ -34,8 +34,10 @@ Fetch = Callable[[BlobEntry], Iterable[bytes]]
 """What brings the bytes of a blob, in pieces."""
 
 MAX_NUMBER = 10**8 - 1  # of versions that come with one: references have nine digits, and numbers must go on
-MAX_SIZES = {VECTOR_BLOB: MAX_BLOB, ITEMS_BLOB: 1 << 28, RECIPE_BLOB: 1 << 24}  # bytes
+MAX_SIZES = {VECTOR_BLOB: MAX_BLOB, ITEMS_BLOB: 1 << 26, RECIPE_BLOB: 1 << 24}  # bytes
+MAX_MARKS = 1 << 22  # brackets, commas and colons of items: whoever reads the vector holds what they stand for
 _LAYOUTS = {"vector": ((VECTOR_BLOB,), (VECTOR_BLOB, ITEMS_BLOB)), "recipe": ((RECIPE_BLOB,),)}
+_CHUNK = 1 << 20
 _AGAIN = "get it again from where it came"
 
 
@@ -150,6 +152,15 @@ def _foreseen(store: Store, outline: Draft) -> Version | None:
     return version
 
 
+def _check_marks(items: memoryview) -> None:
+    marks = 0
+    for start in range(0, len(items), _CHUNK):
+        some = bytes(items[start : start + _CHUNK])
+        marks += sum(map(some.count, (b"[", b"{", b",", b":")))
+    if marks > MAX_MARKS:
+        raise IntegrityError(f"its items have {marks} brackets, commas and colons", f"{MAX_MARKS} are allowed")
+
+
 @dataclass
 class _Arrived:
     """The bytes of a version that comes in: those that were here, and those that are staged."""
@@ -168,7 +179,12 @@ class _Arrived:
         if (view := self._here(entry)) is not None:
             self.present.append(entry)
             self.views[entry.digest] = view
-            return
+        else:
+            self._fetched(entry)
+        if entry.media_type == ITEMS_BLOB:
+            _check_marks(self.views[entry.digest])
+
+    def _fetched(self, entry: BlobEntry) -> None:
         staged = self.stage(_whole(self.fetch(entry), entry))
         if (staged.digest, staged.size) != (entry.digest, entry.size):
             raise IntegrityError(

@@ -18,7 +18,8 @@ from vectorstore.store.upkeep.stored_draft import stored_draft
 
 LOST = (
     "aliases, yanks, evaluations, events, and what was changed after saving (labels, presets, descriptions) were in "
-    "the database alone; numbers follow the order in which the files came, so they differ where versions were deleted"
+    "the database alone; numbers follow the order in which the files came, so they differ where versions were deleted "
+    "or received; what was received under another name has the one it was made with"
 )
 _BEGINNING = b'{"annotations":{'  # of every manifest, since its keys are sorted
 
