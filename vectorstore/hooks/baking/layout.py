@@ -13,7 +13,7 @@ from vectorstore.errors import InvalidInputError, MisfitError
 from vectorstore.hooks.baking.affine import Affine
 from vectorstore.hooks.baking.flow import Flow, flow_of
 from vectorstore.hooks.baking.writer import Weight, Writer
-from vectorstore.models.layers import d_model, decoder_layers, linear_widths, site_module, text_config
+from vectorstore.models.layers import d_model, decoder_layers, is_linear, site_module, text_config
 from vectorstore.place import Place
 
 BIAS_FLAGS = ("attention_bias", "mlp_bias", "use_bias", "bias")
@@ -72,15 +72,20 @@ class Layout:
         return self._branch(f"the attention of layer {layer}", weights, constant, flag)
 
     def mlp(self, layer: int) -> Writer:
-        """Return the MLP of `layer`, or its experts."""
+        """Return the MLP of `layer`, or its experts.
+
+        Raises:
+            MisfitError: when its weights are called otherwise than in any known architecture.
+        """
         module, _ = site_module(self.model, Place("mlp_out", layer))
         name, path = f"the MLP of layer {layer}", self._path(module)
-        if hasattr(module, "weight"):
-            return self._branch(name, *self._linear(module))
         outputs = [each for each, _ in module.named_parameters() if _OUTPUTS & set(each.split("."))]
-        if {each.rpartition(".")[2] for each in outputs} <= {"weight", "bias"} and len(_owners(outputs)) == 1:
-            return self._branch(name, *self._linear(module.get_submodule(*_owners(outputs))))
-        weights = tuple(Weight(f"{path}.{each}", self._axis(each)) for each in outputs)
+        linears = [module] if is_linear(module) else [module.get_submodule(each) for each in _owners(outputs)]
+        if len(linears) == 1 and is_linear(linears[0]):
+            return self._branch(name, *self._linear(linears[0]))
+        weights = tuple(Weight(f"{path}.{each}", self._axis(each, module.get_parameter(each))) for each in outputs)
+        if not weights:
+            raise MisfitError(f"the weights that give the output of {name} are not known", "steer with hooks instead")
         constant = next((weight.path for weight in weights if weight.path.endswith(_EXPERTS_BIAS)), None)
         return self._branch(name, weights, constant, "")
 
@@ -118,18 +123,18 @@ class Layout:
         """Return the weights of a linear layer, the path of its bias if it may have one, and what it takes."""
         path = self._path(module)
         weight = Weight(f"{path}.weight", 0 if hasattr(module, "in_features") else 1)  # GPT-2's Conv1D: (in, out)
-        linear_widths(module)
         bias = f"{path}.bias"
         if bias in self._names:
             return (weight, Weight(bias, 0)), bias, ""
         flag = next((flag for flag, names in self.flags.items() if bias in names), "")
         return (weight,), bias if flag else None, flag
 
-    def _axis(self, path: str) -> int:
+    def _axis(self, path: str, parameter: nn.Parameter) -> int:
         """Return the axis of d_model in a parameter of experts, or of a linear layer beside them."""
         if path.endswith(_EXPERTS_BIAS):
             return 1  # (experts, d_model)
-        return 0 if path.endswith((".weight", ".bias")) else self.flow.experts_axis
+        is_plain = path.endswith((".weight", ".bias")) and parameter.ndim < 3  # noqa: PLR2004 - (experts, out, in)
+        return 0 if is_plain else self.flow.experts_axis
 
     def _new_biases(self, flag: str) -> frozenset[str]:
         if getattr(self.model.config, flag, None) is not False:
