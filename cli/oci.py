@@ -46,6 +46,7 @@ def push_oci(
     from vectorstore.transfer.registry import push  # noqa: PLC0415 - help needs no network
 
     _refuse_aliases(aliases)
+    _quiet()
     with library.look() as store, progress(f"Pushing to {url}") as bar:
         pushed = push(store, references, url, plain_http=plain_http, advance=bar.advance)
     lines = [f"{reference} went to {pushed.url}" for reference in pushed.versions]
@@ -72,6 +73,7 @@ def pull_oci(  # noqa: PLR0913 - each is an option
     _refuse_aliases(aliases)
     if len(addresses) > 1:
         raise InvalidInputError("an oci:// address stands alone", "pull them one by one")
+    _quiet()
     with library.open() as store, progress(f"Pulling from {addresses[0]}") as bar:
         arrived = pull(
             store, addresses[0], namespace=namespace, renumber=renumber, plain_http=plain_http, advance=bar.advance
@@ -92,3 +94,10 @@ def arrived_answer(arrived: Arrived) -> Answer:
 def _refuse_aliases(aliases: Sequence[str]) -> None:
     if aliases:
         raise InvalidInputError("a registry has tags, not aliases", "leave --alias out, and name the tag: oci://…:prod")
+
+
+def _quiet() -> None:
+    """Let requests be tried again without a word: where structlog is installed, it would be told on stdout."""
+    from stamina.instrumentation import set_on_retry_hooks  # noqa: PLC0415 - as above
+
+    set_on_retry_hooks(())

@@ -11,6 +11,7 @@ from tests.cli.steering import Steer
 from tests.transfer.libraries import fill
 from tests.transfer.oci_registry import NEEDED, Registry
 from vectorstore.store import Store
+from vectorstore.transfer.wire import Patience
 
 pytestmark = NEEDED
 
@@ -60,3 +61,11 @@ def test_what_cannot_be_is_said(full: Steer, registry: Registry):
     gone = full("pull", registry.url("no/such:tag"))
     assert gone.code == 3
     assert "has no no/such:tag" in gone.err
+
+
+def test_a_registry_that_is_not_there_is_told_in_one_document(full: Steer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("vectorstore.transfer.wire.Patience", lambda: Patience(attempts=2))
+    gone = full("pull", "oci://127.0.0.1:9/x", "--json")
+    assert gone.code == 7
+    assert gone.json["error"]["kind"] == "UnavailableError"
+    assert gone.err.count("\n") == 1

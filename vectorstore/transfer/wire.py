@@ -101,15 +101,15 @@ class Wire:
         Raises:
             VectorstoreError: as it does at last.
         """
-        for attempt in stamina.retry_context(
-            on=_helps,
-            attempts=self.patience.attempts,
-            timeout=self.patience.seconds,
-            wait_initial=0.2,
-            wait_max=15,
-        ):
-            with attempt:
-                return request()
+        patience = self.patience
+        try:
+            for attempt in stamina.retry_context(
+                on=_helps, attempts=patience.attempts, timeout=patience.seconds, wait_initial=0.2, wait_max=15
+            ):
+                with attempt:
+                    return request()
+        except BrokenError as error:
+            raise UnavailableError(error.problem, error.hint) from error
         raise AssertionError  # pragma: no cover - the loop ends by returning or raising
 
     def send(
