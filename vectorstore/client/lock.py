@@ -60,7 +60,7 @@ class Pin:
 
     def to_json(self) -> Json:
         """Return the fields."""
-        return {**vars(self), "blobs": [vars(blob) for blob in self.blobs]}
+        return {**vars(self), "blobs": [blob._asdict() for blob in self.blobs]}
 
 
 @dataclass(frozen=True)
