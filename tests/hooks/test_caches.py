@@ -70,8 +70,10 @@ def test_a_window_shorter_than_the_prompt_moves_no_steered_token(architecture):
 @pytest.mark.parametrize("architecture", ["llama", "gemma2"])
 def test_a_static_cache_gives_every_row_what_a_dynamic_one_does(architecture):
     model = tiny_model(architecture)
-    static = logits(model, PLANS, BATCH, cache_implementation="static", disable_compile=True)
-    torch.testing.assert_close(static, logits(model, PLANS, BATCH), atol=1e-5, rtol=1e-4)
+    # no zeros for padding, which the static cache of transformers 4 does not count
+    inputs = {**BATCH, "input_ids": BATCH["input_ids"].masked_fill(BATCH["attention_mask"] == 0, 3)}
+    static = logits(model, PLANS, inputs, cache_implementation="static", disable_compile=True)
+    torch.testing.assert_close(static, logits(model, PLANS, inputs), atol=1e-5, rtol=1e-4)
 
 
 def test_a_static_cache_by_hand_counts_what_is_in_it_and_not_how_long_it_is(model):

@@ -23,7 +23,7 @@ from vectorstore.models.layers import decoder_layers, site_module, site_widths
 from vectorstore.place import SITES, Place
 from vectorstore.plan import Plan, plan_of
 
-SIZES = {"hidden_size": 64, "intermediate_size": 128}  # whole groups of 32
+SIZES = {"hidden_size": 64, "intermediate_size": 128, "moe_intermediate_size": 32}  # whole groups of 32
 
 
 def plain(architecture="llama", **changes):
