@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import stamina
 
-from tests.client.server import Server
+from tests.client.server import Server, in_silence
 from vectorstore.client.connection import Connection
 from vectorstore.client.credentials import keep_token
 from vectorstore.client.library import Library
@@ -22,11 +20,8 @@ from vectorstore.store import Store
 def _no_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Try again at once, say nothing of it, and keep what is half done in the test's folder."""
     monkeypatch.setenv("STEER_CACHE", str(tmp_path / "cache"))
-    logging.getLogger("vectorstore.service").setLevel(logging.CRITICAL)
-    stamina.instrumentation.set_on_retry_hooks(())
-    stamina.set_testing(True, attempts=4)
-    yield
-    stamina.set_testing(False)
+    with in_silence():
+        yield
 
 
 @pytest.fixture

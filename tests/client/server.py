@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import stamina
+import structlog
 import uvicorn
 
 from vectorstore.accounts import namespaces, tokens, users
@@ -14,6 +19,19 @@ from vectorstore.accounts.rights import Right
 from vectorstore.service.app import create_app
 from vectorstore.service.options import Options
 from vectorstore.store import Store
+
+
+@contextmanager
+def in_silence(attempts: int = 4) -> Iterator[None]:
+    """Let the service log nothing, and the client try again at once, so often."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    stamina.instrumentation.set_on_retry_hooks(())
+    stamina.set_testing(True, attempts=attempts)
+    try:
+        yield
+    finally:
+        stamina.set_testing(False)
+        structlog.reset_defaults()
 
 
 class Server:
