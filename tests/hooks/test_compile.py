@@ -13,12 +13,15 @@ import torch
 from torch._dynamo.utils import counters
 from transformers import CompileConfig
 
+from tests.extract.tiny_tokenizer import tiny_tokenizer
 from tests.hooks.probe import add_plan, direction_of
 from tests.hooks.test_gate import gate
 from tests.hooks.test_operators import LEFT, NAMES, RIGHT, step
 from tests.hooks.test_rows import BATCH, plans_at
 from tests.tiny_models import tiny_model
 from vectorstore.errors import InvalidInputError
+from vectorstore.hooks.contrast import contrast
+from vectorstore.hooks.contrast_plan import ContrastPlan
 from vectorstore.hooks.steer import steer
 from vectorstore.models.layers import site_widths
 from vectorstore.place import SITES, Place
@@ -307,3 +310,12 @@ def test_a_forward_that_somebody_put_there_meanwhile_stays_theirs():
         theirs = model.forward
     assert model.forward is theirs
     assert torch.equal(logits(model), logits(tiny_model("llama")))
+
+
+@pytest.mark.parametrize("way", [wrapped, in_place, forward])
+def test_contrast_vectors_refuse_compiled_models(way):
+    compiled = way(tiny_model("llama"), Backend())
+    plan = ContrastPlan(" Be kind.", " Be rude.", [1])
+    with pytest.raises(InvalidInputError, match="contrast vectors cannot steer a compiled model"):
+        with contrast(compiled, tiny_tokenizer(), plan):
+            pytest.fail("it was steered")

@@ -25,6 +25,7 @@ from vectorstore.hooks.following import followers, following_generate
 from vectorstore.hooks.hidden import Transform, on_place
 from vectorstore.hooks.prompt import cache_length
 from vectorstore.hooks.span import DecodeSpan
+from vectorstore.hooks.steered_forward import is_compiled
 from vectorstore.hooks.streams import Streams, added
 from vectorstore.hooks.tracker import Tracker
 from vectorstore.models.context import check_ids
@@ -56,8 +57,10 @@ def contrast(
             `contrast`; inside the block, for a prompt that is shorter than the plan's tail, ends in padding or comes in
             several passes, a cache that was filled elsewhere, and `steer` inside it.
     """
-    if hasattr(model, "_orig_mod"):
-        raise InvalidInputError("a compiled model cannot be steered yet", "pass the model itself, before torch.compile")
+    if is_compiled(model):
+        raise InvalidInputError(
+            "contrast vectors cannot steer a compiled model", "load it again, without torch.compile"
+        )
     _check_alone(model, among=0)
     require_bos(tokenizer)
     instructions = [text_ids(tokenizer, text) for text in (plan.positive, plan.negative)]

@@ -76,6 +76,13 @@ class SteeredForward:
         self._now = None
 
 
+def is_compiled(model: nn.Module) -> bool:
+    """Return whether calls of the model run what torch.compile made of it."""
+    own = model.__dict__.get("forward")
+    compiled = getattr(model, "_compiled_call_impl", None) is not None
+    return compiled or hasattr(model, "_orig_mod") or hasattr(own, "_torchdynamo_orig_callable")
+
+
 def _of_class(self: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - forward's own
     return type(self).forward(self, *args, **kwargs)
 
