@@ -167,6 +167,12 @@ def test_in_half_precision_each_parameter_is_rounded_once(dtype, operator):
     assert narrow.difference < 0.05
 
 
+def test_double_precision_is_taken_as_it_is():
+    model = stirred("llama").double()
+    plan = together([plan_at(model, "ablate", WRITERS), plan_at(model, "add", [POST], 1)])
+    assert apart(logits(bake(model, plan).model), hooked(model, plan)) < 1e-6
+
+
 def test_a_baked_model_generates_what_the_hooked_one_does():
     model = stirred("llama")
     plan = together([plan_at(model, "ablate", WRITERS), plan_at(model, "add", [POST], 1)])
