@@ -13,9 +13,10 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.settings import Settings
 from vectorstore.store.database import Database
 
+from .remotes import Joined
+
 if TYPE_CHECKING:
     from vectorstore.store import Store
-    from vectorstore.store.remotes import Remotes
 
 
 @dataclass(frozen=True)
@@ -39,25 +40,19 @@ class Library:
         """Open it; an empty one is made."""
         from vectorstore.store import Store  # noqa: PLC0415 - takes longer to import than a list takes
 
-        return Store.open(self.database, blobs=self.blobs, remotes=self._remotes())
+        return Store.open(self.database, blobs=self.blobs, remotes=Joined(self.settings))
 
     def look(self) -> Store:
         """Open it for what makes nothing new: one that was named has to be there; the default one is made."""
         from vectorstore.store import Store  # noqa: PLC0415 - as above
 
         create = not self.settings.names_database
-        return Store.open(self.database, blobs=self.blobs, create=create, remotes=self._remotes())
+        return Store.open(self.database, blobs=self.blobs, create=create, remotes=Joined(self.settings))
 
     def catalogue(self) -> Database:
         """Open its database alone, for lists, as `look` does."""
         settings = self.settings
         return Database.open(settings.database_url, create=not settings.names_database)
-
-    def _remotes(self) -> Remotes:
-        """Return what brings in versions of other stores."""
-        from .remotes import joined  # noqa: PLC0415 - as above
-
-        return joined(self.settings)
 
 
 def library_options(function: Callable[..., Any]) -> Callable[..., Any]:
