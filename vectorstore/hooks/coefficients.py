@@ -31,6 +31,11 @@ class Coefficients:
         self._latest: tuple[object, Coefficient] | None = None
 
     @property
+    def scheduled(self) -> bool:
+        """Whether tokens differ."""
+        return self._schedule is not None
+
+    @property
     def plain(self) -> bool:
         """Whether vectors stay as they are."""
         return self.value == 1 and self._schedule is None

@@ -188,8 +188,11 @@ class Tracker:
             if start == 0 or self._prompt_length is None:  # where all is prompt, each pass is one of its own
                 self._memory = {}
         ends = torch.as_tensor(prompt_end, device=inputs.device).reshape(-1, 1)
-        indices = torch.arange(start + 1, end + 1, device=inputs.device)[None] - ends  # [batch or 1, tokens]
-        coefficient = self._coefficients.among(indices.clamp(min=0), batch)
+        if self._coefficients.scheduled:
+            indices = torch.arange(start + 1, end + 1, device=inputs.device)[None] - ends  # [batch or 1, tokens]
+            coefficient = self._coefficients.among(indices.clamp(min=0), batch)
+        else:
+            coefficient = self._coefficients.at(0, batch, inputs.device)
         return Span(start, length, real, ends, prompts, self._memory, coefficient)
 
 
