@@ -28,6 +28,9 @@ from vectorstore.place import SITES, Place
 from vectorstore.plan import Plan
 from vectorstore.tokens import BY_POSITION
 
+# dynamo itself does this where transformers 4.57 makes a mask
+pytestmark = pytest.mark.filterwarnings("ignore:.*Function.*should not be instantiated:DeprecationWarning")
+
 PLACE, LATER = Place("resid_pre", 1), Place("resid_post", 1)
 PLAN = Plan((step("add"), step("keepnorm", LATER, seed=1)))
 OTHER = Plan((step("ablate", seed=2), step("add", LATER, "last", seed=3)))

@@ -147,14 +147,6 @@ def test_forced_vectors_of_another_bos_ask_for_the_models_own():
         model(IDS[:, 1:])
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own
-def test_a_compiled_model_is_refused_rather_than_silently_not_steered():
-    compiled = torch.compile(tiny_model())
-    with pytest.raises(InvalidInputError, match="pass the model itself"):
-        with steer(compiled, add_plan(PLACE, direction_of(32))):
-            pass
-
-
 def test_a_direction_that_overflows_the_models_dtype_is_an_error():
     model = tiny_model().half()
     with pytest.raises(InvalidInputError, match=r"resid_pre\.1 is larger than torch.float16 holds"):
