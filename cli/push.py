@@ -49,7 +49,8 @@ def push(
     where = Target.parse(target)
     with library.look() as store, connected(library.settings, where.remote) as there, progress("Pushing") as bar:
         pushed = send(store, there, references, where, aliases=aliases, advance=bar.advance)
-    return Answer(pushed.to_json(), _lines(pushed))
+    notes = [f"{alias} is protected, and moves once somebody else has approved it" for alias in pushed.proposed]
+    return Answer(pushed.to_json(), _lines(pushed), notes)
 
 
 def _lines(pushed: Pushed) -> list[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tests.client.made import saved
+from vectorstore.accounts import review
 from vectorstore.client.library import Library
 from vectorstore.client.pull import pull
 from vectorstore.client.push import Target, push
+from vectorstore.client.sync import sync
 from vectorstore.compose import compose, pin
 from vectorstore.errors import ConflictError, InvalidInputError, NotAllowedError, NotFoundError
 from vectorstore.store import Store
+from vectorstore.store.names import namespace_id
 from vectorstore.store.upkeep.fsck import check
 
 TEAM = Target("acme", "team")
@@ -99,6 +102,21 @@ def test_aliases_move_there_when_asked_and_are_set_here_when_asked(library: Libr
     assert mine.resolve("team/love@prod").number == 2
     kept = pull(library, mine, [library.resolve("team/love@1")], aliases=["prod"])
     assert (kept.kept, mine.resolve("team/love@prod").number) == (["team/love@prod"], 2)
+
+
+def test_a_protected_alias_waits_for_approval(library: Library, mine: Store, store: Store):
+    saved(mine)
+    push(mine, library, ["love"], TEAM, aliases=["prod"])
+    with store.database.read() as session:
+        team = namespace_id(session, "team")
+    review.protect(store, team, "prod", needs_approval=True)
+    saved(mine, seed=1)
+    pushed = push(mine, library, ["love"], TEAM, aliases=["prod"])
+    assert (pushed.aliases, pushed.proposed) == ([], ["team/love@prod"])
+    assert store.resolve("team/love@prod").number == 1
+    review.protect(store, team, "prod")
+    assert sync(library, mine, "team").conflicts == []
+    assert mine.resolve("team/love@prod").number == 1
 
 
 def test_rights_and_hidden_namespaces_are_the_errors_they_are_here(library: Library, mine: Store):

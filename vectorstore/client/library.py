@@ -108,10 +108,11 @@ class Library:
             for fields in (Fields(value, "an alias") for value in values)
         }
 
-    def set_alias(self, there: There, alias: str) -> None:
-        """Let an alias mean a version; it moves if it meant another."""
+    def set_alias(self, there: There, alias: str) -> bool:
+        """Let an alias mean a version; it moves if it meant another. False where somebody else has to approve that."""
         path = f"{_path(there.kind, there.full_name)}/aliases/{check_name(alias, 'alias')}"
-        self.connection.document("PUT", path, body={"version": there.digest})
+        moved = Fields(self.connection.document("PUT", path, body={"version": there.digest}), "an alias")
+        return moved.maybe("digest", str) == there.digest
 
     def events(self, namespace: str, after: int) -> Iterator[Json]:
         """Yield the events of a namespace after that of this number, oldest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,7 +19,15 @@ from vectorstore.store.schema import EventRow
 Values = list[Value | None]
 _AGAIN = "the remote's history is another one than before; to follow it from its beginning, type: steer sync --again"
 _ALIASES = ("alias.set", "alias.remove")
-_THINGS: Mapping[str, str] = {"label": "label", "preset": "preset", "description": "description"}
+_THINGS = {
+    "version.yank": YANK,
+    "version.restore": YANK,
+    "version.deprecate": DEPRECATION,
+    "version.undeprecate": DEPRECATION,
+    "description.set": DESCRIPTION,
+}
+_NAMED = ("label.set", "label.remove", "preset.set", "preset.remove")
+_FOLLOWED = ("version.save", "version.delete", *_ALIASES, *_THINGS, *_NAMED)
 
 
 @dataclass
@@ -81,26 +89,23 @@ def _event(value: Json) -> EventRow:
 
 
 def _take(news: News, namespace: str, event: EventRow) -> None:
-    """Note what an event is about; those of members and the like are nothing that could be followed."""
-    sort, _, what = event.action.partition(".")
-    if sort not in ("version", "alias", *_THINGS):
+    """Note what an event is about; those of members, reviews and the like are nothing that could be followed."""
+    if event.action not in _FOLLOWED:
         return
-    subject = _subject(namespace, event.subject)
-    named = str(event.subject)
+    named, subject = event.subject, _subject(namespace, event.subject)
+    sides = event.before, event.after
     if event.action == "version.save":
         news.saved[named] = None
     elif event.action == "version.delete":
         _forget(news, named, subject, Fields(event.before, "what an event deleted"))
     elif event.action in _ALIASES:
         _move(news, subject, event)
-    elif sort == "version":
-        thing = YANK if what in ("yank", "restore") else DEPRECATION
-        _note(news, named, thing, [_text(part, "deprecation") for part in (event.before, event.after)])
-    elif sort == "description":
-        _note(news, named, DESCRIPTION, [_text(part, sort) for part in (event.before, event.after)])
+    elif (thing := _THINGS.get(event.action)) is not None:
+        _note(news, named, thing, [_text(part, thing[0]) for part in sides])
     else:
+        sort = event.action.partition(".")[0]
         for key in {**(event.before or {}), **(event.after or {})}:
-            _note(news, named, (sort, key), [_value(sort, part, key) for part in (event.before, event.after)])
+            _note(news, named, (sort, key), [_value(sort, part, key) for part in sides])
 
 
 def _subject(namespace: str, text: str) -> Reference:

@@ -67,6 +67,7 @@ class Pushed:
         new: versions that went there, by reference here: what they are called there.
         present: those that were there already, likewise.
         aliases: that were moved there: `team/love@prod`.
+        proposed: aliases that move once somebody else has approved it.
         sent: bytes.
     """
 
@@ -74,6 +75,7 @@ class Pushed:
     new: dict[str, str] = field(default_factory=dict)
     present: dict[str, str] = field(default_factory=dict)
     aliases: list[str] = field(default_factory=list)
+    proposed: list[str] = field(default_factory=list)
     sent: int = 0
 
     def to_json(self) -> Json:
@@ -117,8 +119,8 @@ def push(  # noqa: PLR0913 - whence, whereto, what, and how
         sightings.note(store, library.remote, str(there), there.digest)
         if version.digest in wanted:
             for alias in aliases:
-                library.set_alias(there, alias)
-                sending.pushed.aliases.append(f"{full_name}@{alias}")
+                moved = library.set_alias(there, alias)
+                (sending.pushed.aliases if moved else sending.pushed.proposed).append(f"{full_name}@{alias}")
     return sending.pushed
 
 
