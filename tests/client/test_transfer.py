@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from vectorstore.client import download as downloads
 from vectorstore.client import upload as uploads
 from vectorstore.client.connection import Connection
 from vectorstore.client.credentials import keep_token
+from vectorstore.client.files import sweep
 from vectorstore.client.library import Library
 from vectorstore.client.pull import pull
 from vectorstore.client.push import Target, push
@@ -230,3 +233,12 @@ def test_a_server_that_knows_no_ranges_sends_all_again(tmp_path: Path):
     finally:
         server.close()
     assert [asked.headers.get("Range") for asked in server.asked] == [None, "bytes=60-"]
+
+
+def test_what_was_given_up_long_ago_is_swept(tmp_path: Path):
+    for name, age in (("old.part", 8 * 86400), ("new.part", 6 * 86400), ("ab.lock", 100 * 86400)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    sweep(tmp_path)
+    sweep(tmp_path / "nothing")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ab.lock", "new.part"]

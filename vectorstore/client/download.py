@@ -14,6 +14,7 @@ import httpx2
 from filelock import FileLock
 
 from vectorstore.client.connection import Connection
+from vectorstore.client.files import LOCK, sweep
 from vectorstore.client.library import blob_path
 from vectorstore.errors import IntegrityError, UnavailableError
 from vectorstore.manifest import BlobEntry
@@ -33,9 +34,11 @@ def download(connection: Connection, namespace: str, entry: BlobEntry, cache: Pa
     if entry.size < LARGE:
         yield from _Reading(connection, namespace, entry).pieces()
         return
-    path = cache / FOLDER / f"{entry.digest.removeprefix('sha256:')}.part"
+    name = entry.digest.removeprefix("sha256:")
+    path = cache / FOLDER / f"{name}.part"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    sweep(path.parent)
+    with FileLock(path.with_name(f"{name[:2]}{LOCK}")):  # locks stay, so they are few
         with path.open("a+b") as file:
             _complete(connection, namespace, entry, file)
             yield from _checked(file, entry, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from vectorstore.errors import UnavailableError
+
+WEEK = 7 * 86400.0  # seconds
+LOCK = ".lock"
 
 
 def write(path: Path, text: str, *, private: bool = True) -> None:
@@ -24,11 +28,11 @@ def write(path: Path, text: str, *, private: bool = True) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp gives mode 0600
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                if not private:
-                    os.fchmod(handle, 0o644)
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
+            if not private:
+                Path(name).chmod(0o644)
             Path(name).replace(path)
         except BaseException:
             with suppress(OSError):
@@ -51,6 +55,15 @@ def changing(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def sweep(folder: Path) -> None:
+    """Remove files of a cache that nobody has touched for a week: of transfers that were given up."""
+    oldest = time.time() - WEEK
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with suppress(OSError):
+            if path.suffix != LOCK and path.stat().st_mtime < oldest:
+                path.unlink()
 
 
 @contextmanager

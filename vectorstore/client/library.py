@@ -18,6 +18,7 @@ from vectorstore.manifest import MANIFEST_TYPE, MAX_MANIFEST
 from vectorstore.reference import Reference, check_name, parse_reference
 
 AT_ONCE = 100
+MAX_PAGES = 100
 _KINDS = {"vector": "vectors", "recipe": "recipes"}
 
 
@@ -68,7 +69,7 @@ class Library:
     def fitting(self, there: There, model: ModelIdentity) -> There | None:
         """Return the newest version of a name that is not yanked and fits a model, or None."""
         path, cursor = f"{_path(there.kind, there.full_name)}/versions", None
-        while True:
+        for _ in range(MAX_PAGES):
             params = {"limit": AT_ONCE} | ({} if cursor is None else {"after": cursor})
             page = Fields(self.connection.document("GET", path, params=params), "the answer")
             for value in page.sequence("versions", dict):
@@ -77,7 +78,8 @@ class Library:
                     return found
             cursor = page.maybe("cursor", str)
             if cursor is None:
-                return None
+                break
+        return None
 
     def manifest(self, there: There) -> bytes:
         """Return a version's manifest, whose digest was checked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 
 from sqlalchemy import select
 
@@ -14,7 +15,10 @@ from vectorstore.manifest import Manifest
 from vectorstore.store import Store
 from vectorstore.store.receive import read_manifest
 from vectorstore.store.schema import VersionRow
+from vectorstore.store.upkeep.stored_draft import about_of
 from vectorstore.transfer.closure import MAX_VERSIONS
+
+MAX_MANIFESTS = 1 << 17  # bytes of a manifest, on an average of all that travel together
 
 
 @dataclass(frozen=True)
@@ -41,17 +45,17 @@ def gather(library: Library, store: Store | None, wanted: Iterable[There]) -> li
         VectorstoreError: when something that they need cannot be had.
         InvalidInputError: for too many at once.
     """
-    asked: dict[str, There] = {each.digest: each for each in wanted}
-    found: dict[str, There] = {}
-    level = dict(asked)
+    offers: dict[str, Offer] = {}
+    level = {each.digest: each for each in wanted}
     while level:
-        if len(found) + len(level) > MAX_VERSIONS:
-            raise InvalidInputError(f"more than {MAX_VERSIONS} versions would travel together", "pull fewer at once")
-        shown = [library.show(each.kind, each.full_name, each.digest) for each in level.values()]
-        found |= {each.digest: each for each in shown}
-        needs = {each.digest: each for one in shown for each in one.needs if each.digest not in found}
-        level = _looked_up(library, list(needs.values()) if store is None else _absent(store, needs.values()))
-    return [_offer(library, each) for each in _ordered(found)]
+        _require_few(len(offers) + len(level))
+        offers |= {each.digest: _offer(library, each) for each in level.values()}
+        _require_few(sum(len(each.data) for each in offers.values()) // MAX_MANIFESTS)
+        needs = {each.digest: each for offer in offers.values() for each in offer.there.needs}
+        absent = [each for each in needs.values() if each.digest not in offers]
+        _require_few(len(offers) + len(absent))
+        level = _looked_up(library, absent if store is None else _absent(store, absent))
+    return _ordered(offers)
 
 
 def _looked_up(library: Library, places: list[Place]) -> dict[str, There]:
@@ -74,27 +78,28 @@ def _absent(store: Store, places: Iterable[Place]) -> list[Place]:
     return [each for each in wanted.values() if (each.full_name, each.digest) not in here]
 
 
-def _ordered(found: dict[str, There]) -> list[There]:
+def _ordered(offers: dict[str, Offer]) -> list[Offer]:
     """Return each after those it needs."""
-    order: dict[str, There] = {}
-    for start in found.values():
-        stack, under_way = [start], set[str]()
-        while stack:
-            each = stack[-1]
-            waiting = [found[need.digest] for need in each.needs if need.digest in found and need.digest not in order]
-            if each.digest in order or not waiting:
-                order.setdefault(stack.pop().digest, each)
-                continue
-            if each.digest in under_way:
-                raise IntegrityError(f"{each} needs itself", "tell whoever runs the remote")
-            under_way.add(each.digest)
-            stack += waiting
-    return list(order.values())
+    sorter = TopologicalSorter(
+        {name: [need.digest for need in offer.there.needs if need.digest in offers] for name, offer in offers.items()}
+    )
+    try:
+        return [offers[name] for name in sorter.static_order()]
+    except CycleError as error:
+        raise IntegrityError("a version of the remote needs itself", "tell whoever runs it") from error
 
 
 def _offer(library: Library, there: There) -> Offer:
+    """Return a version with its manifest, and with what it needs; most vectors need nothing, as their manifests say."""
     data = library.manifest(there)
     manifest = read_manifest(data)
     if manifest.kind != there.kind:
         raise IntegrityError(f"{there} is a {manifest.kind}, not a {there.kind}", "tell whoever runs the remote")
+    if manifest.kind == "recipe" or about_of(manifest).parents:
+        there = library.show(there.kind, there.full_name, there.digest)
     return Offer(there, data, manifest)
+
+
+def _require_few(count: int) -> None:
+    if count > MAX_VERSIONS:
+        raise InvalidInputError(f"more than {MAX_VERSIONS} versions would travel together", "pull fewer at once")

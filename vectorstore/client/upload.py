@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vectorstore.canonical import digest as digest_of
 from vectorstore.client.connection import Connection
-from vectorstore.client.files import write
+from vectorstore.client.files import sweep, write
 from vectorstore.client.library import blob_path
 from vectorstore.errors import ConflictError, IntegrityError, NotFoundError
 from vectorstore.fields import Fields
@@ -56,6 +56,8 @@ class _Parts:
     cache: Path
 
     def send(self, sent: Sent) -> None:
+        """Send what is missing."""
+        sweep(self._note.parent)
         state = self._resumed() or self._begun()
         sent(state.received)
         while not state.finished and state.received < self.entry.size:
