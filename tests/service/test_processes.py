@@ -20,6 +20,7 @@ from tests.service.conftest import Made, made_elsewhere
 from tests.service.processes import Process, push, require_whole
 from vectorstore.accounts.first import make_admin
 from vectorstore.accounts.namespaces import add_namespace
+from vectorstore.canonical import digest
 from vectorstore.store import Store, events
 from vectorstore.store.upkeep.fsck import check
 
@@ -151,6 +152,35 @@ def test_a_request_under_way_is_finished_when_the_service_is_told_to_stop(
     with signed_in(token) as client:
         assert client.put(f"{server.url}/v1/team/blobs/{name}", content=slowly()).status_code == 201
     assert server.process.wait(60) == ENDED
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_who_sends_slowly_keeps_nobody_else_waiting(library: tuple[Store, dict[str, str], str], tmp_path: Path):
+    _, settings, token = library
+    server = Process(tmp_path / "log", STEER_SERVE_THREADS="2", STEER_SERVE_UPLOADS="8", **settings)
+    data, go_on, answers = bytes(range(256)), threading.Event(), list[int]()
+
+    def slowly() -> Iterator[bytes]:
+        yield data[:10]
+        go_on.wait(60)
+        yield data[10:]
+
+    def send() -> None:
+        with signed_in(token) as client:
+            answers.append(client.put(f"{server.url}/v1/team/blobs/{digest(data)}", content=slowly()).status_code)
+
+    threads = [threading.Thread(target=send) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    with signed_in(token) as client:
+        assert client.get(f"{server.url}/v1/team/vectors").status_code == 200
+    assert answers == []
+    go_on.set()
+    for thread in threads:
+        thread.join(60)
+    assert answers == [201] * 6
+    server.stop()
 
 
 def many(folder: Path, count: int = 60) -> list[Made]:

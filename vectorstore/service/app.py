@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import anyio
 import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -70,6 +71,7 @@ def create_app(store: Store, options: Options | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.bodies = anyio.CapacityLimiter(app.state.options.uploads)
     anyio.to_thread.current_default_thread_limiter().total_tokens = app.state.options.threads
     courier = asyncio.create_task(Courier(app.state.store, private=app.state.options.private_hooks).run())
     try:

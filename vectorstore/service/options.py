@@ -22,6 +22,7 @@ class Options:
         private_hooks: whether webhooks may go to private addresses.
         accel: the place below which a faster server in front has the folder of blobs (`X-Accel-Redirect`); or nothing.
         presign: seconds for which a bucket's signed URL is good, to which downloads are redirected; 0 to send them.
+        uploads: bodies that are received at once, per process; they wait for their senders.
         threads: requests that are worked on at once, per process.
     """
 
@@ -36,4 +37,5 @@ class Options:
     private_hooks: bool = False
     accel: str = ""
     presign: int = 0
+    uploads: int = 64
     threads: int = 12

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
+import anyio
 import anyio.from_thread
 import anyio.to_thread
 from fastapi import APIRouter, Header, Path, Request
@@ -110,7 +111,10 @@ def cancel(desk: Writing, namespace: Namespace, upload: Upload) -> Response:
 
 
 async def _with_body(request: Request, take: Callable[[Iterator[bytes]], Taken]) -> Taken:
-    """Run `take`, which waits for disks and databases, in a thread, and hand it the body piece by piece."""
+    """Run `take` in a thread, and hand it the body piece by piece.
+
+    It waits for its sender, so it is not one of the threads that all other requests share.
+    """
     stream = request.stream()
 
     async def piece() -> bytes | None:
@@ -121,7 +125,8 @@ async def _with_body(request: Request, take: Callable[[Iterator[bytes]], Taken])
             if chunk:
                 yield chunk
 
-    return await anyio.to_thread.run_sync(lambda: take(body()))
+    waiting: anyio.CapacityLimiter = request.app.state.bodies
+    return await anyio.to_thread.run_sync(lambda: take(body()), limiter=waiting)
 
 
 def _user(desk: Desk) -> int:
