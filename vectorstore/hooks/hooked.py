@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock
 from weakref import WeakKeyDictionary
 
@@ -43,7 +44,9 @@ class Hooked:
         """Hook the places where blocks now steer, and no others."""
         wanted = {place for tracker in self._trackers for place in tracker.places}
         for place in wanted - self._handles.keys():
-            self._handles[place] = on_place(model, place, self._transform(model, place))
+            number = operation(model, place)
+            self._handles[place] = on_place(model, place, self._transform(place, number))
+            bind(number, partial(self._in_operation, place))
         for place in self._handles.keys() - wanted:
             self._handles.pop(place).remove()
             release(operation(model, place))
@@ -52,13 +55,10 @@ class Hooked:
         else:
             self._forward.put_back(model)
 
-    def _transform(self, model: nn.Module, place: Place) -> Transform:
-        handle = operation(model, place)
-        bind(handle, lambda: self._in_operation(place))
-
+    def _transform(self, place: Place, number: int) -> Transform:
         def transform(hidden: Tensor) -> Tensor | None:
             if torch.compiler.is_compiling():
-                changed: Tensor = steered(hidden, handle)[0]
+                changed: Tensor = steered(hidden, number)[0]
                 return changed
             return _carried_out(place, hidden, self._passes())
 

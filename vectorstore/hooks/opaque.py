@@ -28,22 +28,22 @@ _MOST_KEPT = 4096
 """Places times passes whose backward pass may still come."""
 
 
-def bind(handle: int, current: Current) -> None:
-    """Let the operation with this handle do what `current` says, until `release`."""
-    _current[handle] = current
+def bind(number: int, current: Current) -> None:
+    """Let the operation with this number do what `current` says, until `release`."""
+    _current[number] = current
 
 
-def release(handle: int) -> None:
-    """Let the operation with this handle do nothing."""
-    _current.pop(handle, None)
+def release(number: int) -> None:
+    """Let the operation with this number do nothing."""
+    _current.pop(number, None)
 
 
 @torch.library.custom_op("vectorstore::steered", mutates_args=(), tags=(torch.Tag.cudagraph_unsafe,))
-def steered(hidden: Tensor, handle: int) -> tuple[Tensor, Tensor]:
-    """Return the steered `hidden` `[..., width]`, contiguous, and the number under which the pass is kept, or 0."""
-    if handle not in _current:
+def steered(hidden: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Return the steered `hidden` `[..., width]`, contiguous, and the ticket under which the pass is kept, or 0."""
+    if number not in _current:
         return _own(hidden, None), torch.tensor(0)
-    transform, training = _current[handle]()
+    transform, training = _current[number]()
     ticket = next(_tickets) if training else 0
     if training:
         _kept[ticket] = transform
@@ -54,7 +54,7 @@ def steered(hidden: Tensor, handle: int) -> tuple[Tensor, Tensor]:
 
 @torch.library.custom_op("vectorstore::steered_backward", mutates_args=(), tags=(torch.Tag.cudagraph_unsafe,))
 def steered_backward(gradient: Tensor, hidden: Tensor, ticket: Tensor) -> Tensor:
-    """Return the gradient of `hidden`, given that of what it was steered to in the pass with this number."""
+    """Return the gradient of `hidden`, given that of what it was steered to in the pass with this ticket."""
     if (transform := _kept.get(int(ticket))) is None:
         raise InvalidInputError(
             "a compiled forward pass is too long ago, or ran without gradients, to be gone through backwards",
@@ -70,7 +70,7 @@ def steered_backward(gradient: Tensor, hidden: Tensor, ticket: Tensor) -> Tensor
 
 
 @steered.register_fake
-def _(hidden: Tensor, handle: int) -> tuple[Tensor, Tensor]:  # noqa: ARG001 - the operation's signature
+def _(hidden: Tensor, number: int) -> tuple[Tensor, Tensor]:  # noqa: ARG001 - the operation's signature
     return hidden.new_empty(hidden.shape), torch.empty((), dtype=torch.int64)
 
 
