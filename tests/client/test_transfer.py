@@ -237,8 +237,10 @@ def test_a_server_that_knows_no_ranges_sends_all_again(tmp_path: Path):
 
 def test_what_was_given_up_long_ago_is_swept(tmp_path: Path):
     for name, age in (("old.part", 8 * 86400), ("new.part", 6 * 86400), ("ab.lock", 100 * 86400)):
-        (tmp_path / name).touch()
-        os.utime(tmp_path / name, (time.time() - age,) * 2)
-    sweep(tmp_path)
+        path = tmp_path / "kept" / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (time.time() - age,) * 2)
+    sweep(tmp_path / "kept")
     sweep(tmp_path / "nothing")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ab.lock", "new.part"]
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["ab.lock", "new.part"]
