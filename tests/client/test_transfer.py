@@ -99,6 +99,7 @@ def test_an_upload_goes_on_in_another_process(remote: Remote, mine: Store, store
     with watched(remote) as connection:
         pushed = push(mine, Library(connection), ["love"], TEAM)
     assert pushed.new == {"love@1": "team/love@1"}
+    assert 0 < pushed.sent <= sent.blobs[0].size - 100_000
     assert connection.count("POST", "/uploads") == 1  # the end, and no second beginning
     assert connection.count("PATCH", "/uploads/") + first == 9 + 1  # the broken one is sent again
     assert store.read("team/love")[0] == mine.read("love")[0]

@@ -164,12 +164,8 @@ class _Sending:
         if known or connection.has(blob_path(namespace, entry.digest)):
             self._count(entry.size)
             return
-
-        def sent(size: int) -> None:
-            self.pushed.sent += size
-            self._count(size)
-
-        upload(connection, namespace, entry, self.store.blobs.open(entry.digest, entry.size), self._cache, sent)
+        view = self.store.blobs.open(entry.digest, entry.size)
+        self.pushed.sent += upload(connection, namespace, entry, view, self._cache, self._count)
 
     def _count(self, size: int) -> None:
         self._done += size

@@ -21,21 +21,23 @@ from vectorstore.manifest import BlobEntry
 PART = 8 << 20  # bytes; also from which on a blob is sent in parts
 FOLDER = "uploads"
 OCTETS = {"Content-Type": "application/octet-stream"}
-Sent = Callable[[int], None]
-"""Is told how many more bytes were sent."""
+Advance = Callable[[int], None]
+"""Is told how many more bytes are there."""
 
 
-def upload(connection: Connection, namespace: str, entry: BlobEntry, data: memoryview, cache: Path, sent: Sent) -> None:  # noqa: PLR0913, PLR0917 - whereto, what, and how far
-    """Send the bytes of a blob to a namespace.
+def upload(  # noqa: PLR0913, PLR0917 - whereto, what, and how far
+    connection: Connection, namespace: str, entry: BlobEntry, data: memoryview, cache: Path, advance: Advance
+) -> int:
+    """Send the bytes of a blob to a namespace; return how many had to be sent.
 
     Raises:
         UnavailableError: when they do not arrive; the parts that did are kept for the next time.
     """
     if entry.size <= PART:
         connection.document("PUT", blob_path(namespace, entry.digest), content=bytes(data), headers=OCTETS)
-        sent(entry.size)
-        return
-    _Parts(connection, namespace, entry, data, cache).send(sent)
+        advance(entry.size)
+        return entry.size
+    return _Parts(connection, namespace, entry, data, cache).send(advance)
 
 
 @dataclass(frozen=True)
@@ -55,19 +57,21 @@ class _Parts:
     data: memoryview
     cache: Path
 
-    def send(self, sent: Sent) -> None:
-        """Send what is missing."""
+    def send(self, advance: Advance) -> int:
         sweep(self._note.parent)
         state = self._resumed() or self._begun()
-        sent(state.received)
+        advance(state.received)
+        sent = 0
         while not state.finished and state.received < self.entry.size:
             before = state.received
             state = self._part(state)
-            sent(state.received - before)
+            advance(state.received - before)
+            sent += max(state.received - before, 0)
         if not state.finished:
             self._finish(state)
         with suppress(OSError):
             self._note.unlink()
+        return sent
 
     @property
     def _note(self) -> Path:
