@@ -76,6 +76,26 @@ def test_what_happens_later_follows(library: Library, team: Store, mine: Store):
     assert check(mine, full=True).ok
 
 
+def test_a_library_on_either_database_follows_and_serves_on(store: Store, mine: Store):
+    saved(mine, "team/love", labels={"topic": "love"})
+    mine.save_recipe("team/mood", pin(mine, "2*team/love"))
+    mine.set_alias("team/love@1", "prod")
+    first, second = Server(mine), Server(store)
+    try:
+        with Connection(Remote("first", first.url), first.admin) as connection:
+            assert sync(Library(connection), store, "team").conflicts == []
+            mine.set_label("team/love@1", "topic", "weddings")
+            assert sync(Library(connection), store, "team").changed == ["team/love@1 label topic"]
+        with Connection(Remote("second", second.url), second.admin) as connection:
+            assert Library(connection).resolve("team/love@prod").labels == {"topic": "weddings"}
+            assert sync(Library(connection), mine, "team").conflicts == []
+    finally:
+        first.stop()
+        second.stop()
+    assert contents(store) == contents(mine)
+    assert check(store, full=True).ok
+
+
 class Stopped(BaseException):
     """The program is killed."""
 
