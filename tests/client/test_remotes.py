@@ -13,7 +13,7 @@ from vectorstore.client import remotes as module
 from vectorstore.client.library import Library
 from vectorstore.client.pull import pull
 from vectorstore.client.remote import Remote, add_remote, remove_remote
-from vectorstore.client.remotes import OfflineWarning, Remotes
+from vectorstore.client.remotes import Remotes, RemoteWarning
 from vectorstore.compose import compose, pin
 from vectorstore.errors import ConflictError, ExpressionError, InvalidInputError, NotFoundError, UnavailableError
 from vectorstore.settings import Settings
@@ -65,13 +65,24 @@ class TestHere:
     def test_without_a_connection_it_is_what_it_was(self, team: Store, own: Store, server: Server):
         before = compose(own, "2*acme//team/love@prod").places
         server.stop()
-        with pytest.warns(OfflineWarning, match="acme//team/love@prod is team/love@1, as it was moments ago"):
+        with pytest.warns(RemoteWarning, match="acme//team/love@prod is team/love@1, as it was moments ago"):
             assert compose(own, "2*acme//team/love@prod").places == before
         with pytest.raises(UnavailableError, match="cannot be reached"):
             compose(own, "acme//team/calm")
         server.start(server.port)
         team.set_alias("team/love@2", "prod")
         assert own.resolve("acme//team/love@prod").number == 2
+
+    def test_what_the_remote_says_against_a_version_is_told_once(self, team: Store, own: Store):
+        own.resolve("acme//team/love@prod")
+        team.yank("team/love@1", "it is wrong")
+        team.deprecate("team/love@1", "use calm")
+        with pytest.warns(RemoteWarning) as warned:
+            assert [own.resolve("acme//team/love@prod").number for _ in range(2)] == [1, 1]
+        assert [str(each.message) for each in warned] == [
+            "team/love@1 is yanked at acme: it is wrong",
+            "team/love@1 is deprecated at acme: use calm",
+        ]
 
     def test_what_never_moves_is_not_asked_for_again(self, own: Store, server: Server):
         digest = own.resolve("acme//team/love@1").digest

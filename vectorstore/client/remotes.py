@@ -32,12 +32,12 @@ FRESH = 10.0  # seconds for which an answer is not asked for again
 _WHOLE = len("sha256:") + 64
 
 
-class OfflineWarning(UserWarning):
-    """A remote could not be asked, and what it last said is used."""
+class RemoteWarning(UserWarning):
+    """Something to know of a remote: it could not be asked, or it says that a version should not be used."""
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, OfflineWarning, stacklevel=2)
+    warnings.warn(text, RemoteWarning, stacklevel=2)
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Remotes:
 
     Attributes:
         home: folder with `remotes.toml` and the credentials; that of the settings by default.
-        say: is told what a user should know, such as that a remote cannot be reached; by default a warning.
+        say: is told what a user should know, each thing once; by default a warning.
         quiet: called before the first connection is made.
     """
 
@@ -54,6 +54,7 @@ class Remotes:
     say: Callable[[str], None] = _warn
     quiet: Callable[[], None] = lambda: None
     _connections: dict[str, Connection] = field(default_factory=dict, repr=False)
+    _said: set[str] = field(default_factory=set, repr=False)
     _asked: dict[tuple[str, str], tuple[float, There | UnavailableError]] = field(default_factory=dict, repr=False)
 
     def close(self) -> None:
@@ -94,6 +95,8 @@ class Remotes:
             found = sightings.here(store, there.digest, there.full_name)
             if found is None:
                 (found,) = pull(self._library(remote), store, [there]).versions
+            else:
+                self._heed(store, remote, there, found)
         except UnavailableError as error:
             return self._remembered(store, remote, asked, error)
         sightings.note(store, remote, _text(asked), there.digest)
@@ -124,8 +127,25 @@ class Remotes:
         found = None if seen is None else sightings.here(store, seen.digest, f"{asked.namespace}/{asked.name}")
         if seen is None or found is None:
             raise error
-        self.say(f"{error.problem}: {remote.name}//{_text(asked)} is {found.reference}, as it was {seen.age} ago")
+        self._tell(f"{error.problem}: {remote.name}//{_text(asked)} is {found.reference}, as it was {seen.age} ago")
         return found
+
+    def _heed(self, store: Store, remote: Remote, there: There, found: Found) -> None:
+        """Tell what the remote says against a version, unless that is known here: then it is told anyway."""
+        if not there.yanked and there.deprecation is None:
+            return
+        here = store.resolve(str(found))
+        for what, why, known in (
+            ("yanked", there.yank_reason if there.yanked else None, here.yanked),
+            ("deprecated", there.deprecation, here.deprecation is not None),
+        ):
+            if why is not None and not known:
+                self._tell(f"{here.reference} is {what} at {remote.name}{f': {why}' if why else ''}")
+
+    def _tell(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text)
 
     def _library(self, remote: Remote) -> Library:
         from vectorstore.client.connection import IN_PASSING  # noqa: PLC0415 - as above
