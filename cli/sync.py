@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from vectorstore.client.sync import Choice, Synced
+from vectorstore.client.sync import Choice
 from vectorstore.client.sync import sync as follow
+from vectorstore.client.synced import Synced
 from vectorstore.errors import EXIT_CODES, ConflictError, InvalidInputError
 from vectorstore.reference import check_name
 

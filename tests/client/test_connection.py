@@ -9,9 +9,10 @@ import pytest
 
 from tests.client.scripted import Answer, Scripted, certificate, problem
 from tests.object_server import free_port
-from vectorstore.client.connection import Connection, Patience
+from vectorstore.client.connection import Connection
 from vectorstore.client.download import download
 from vectorstore.client.library import Library
+from vectorstore.client.patience import Patience
 from vectorstore.client.remote import Remote
 from vectorstore.errors import (
     ConflictError,

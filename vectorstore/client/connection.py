@@ -11,7 +11,7 @@ import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -20,6 +20,7 @@ import httpx2
 import stamina
 
 import vectorstore
+from vectorstore.client.patience import BUSY, WAITING, Patience, busy, helps
 from vectorstore.client.problems import problem_of
 from vectorstore.client.remote import Remote
 from vectorstore.errors import IntegrityError, InvalidInputError, UnavailableError
@@ -27,45 +28,10 @@ from vectorstore.errors import IntegrityError, InvalidInputError, UnavailableErr
 MAX_ANSWER = 32 << 20  # bytes of a document
 MAX_PROBLEM = 1 << 16
 MAX_REDIRECTS = 3
-LONGEST_WAIT = 60.0  # seconds that a service may ask us to wait
 _REDIRECTS = (301, 302, 303, 307, 308)
-_BUSY = (429, 502, 503, 504)
-_NOT_BEGUN = (429, 503)  # what a service answers before it has done anything
 Answered = TypeVar("Answered")
 Headers = Mapping[str, str]
 _NONE: Headers = {}
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to try.
-
-    Attributes:
-        attempts: at most so many for one request.
-        seconds: at most so long for one request with all its attempts.
-        connect: seconds for a connection.
-        idle: seconds between two pieces of an answer, or of a body.
-    """
-
-    attempts: int = 6
-    seconds: float = 90
-    connect: float = 10
-    idle: float = 60
-
-
-WAITING = Patience()
-IN_PASSING = Patience(attempts=2, seconds=10, connect=3, idle=20)
-"""For references that are looked up while something else is done, and that can be used offline too."""
-
-
-class BusyError(UnavailableError):
-    """The service asks us to come again; `wait` is after how many seconds, if it says."""
-
-    def __init__(self, problem: str, hint: str, wait: float | None, *, begun: bool) -> None:
-        """Keep how long to wait, and whether the request may have been carried out."""
-        super().__init__(problem, hint)
-        self.wait = wait
-        self.begun = begun
 
 
 class Connection:
@@ -171,14 +137,13 @@ class Connection:
         """
         patience = self.patience
 
-        def helps(error: Exception) -> bool | float:
-            if isinstance(error, BusyError):
-                return (repeatable or not error.begun) and (True if error.wait is None else error.wait)
-            return _passes(error, repeatable=repeatable)
-
         try:
             for attempt in stamina.retry_context(
-                on=helps, attempts=patience.attempts, timeout=patience.seconds, wait_initial=0.2, wait_max=15
+                on=partial(helps, repeatable=repeatable),
+                attempts=patience.attempts,
+                timeout=patience.seconds,
+                wait_initial=0.2,
+                wait_max=15,
             ):
                 with attempt:
                     return request()
@@ -230,10 +195,7 @@ class Connection:
                 f"ask where, and type: steer remote remove {self.remote.name}, and steer remote add with the new URL",
             )
         error = problem_of(self.remote, status, self._beginning(answer))
-        if status in _BUSY:
-            begun = status not in _NOT_BEGUN
-            raise BusyError(error.problem, error.hint or "try again later", _wait(answer), begun=begun)
-        raise error
+        raise busy(error, status, answer.headers) if status in BUSY else error
 
     def _beginning(self, answer: httpx2.Response) -> bytes:
         try:
@@ -265,21 +227,6 @@ class Connection:
                 f"{self.remote.name} answers with something else than JSON",
                 "see `steer remote list` for its URL, and whether a service of this kind runs there",
             ) from error
-
-
-def _passes(error: Exception, *, repeatable: bool) -> bool:
-    """Return whether trouble with the network may pass."""
-    if isinstance(error, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
-        return False
-    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
-        return "CERTIFICATE" not in str(error)
-    return repeatable and isinstance(error, httpx2.TransportError)
-
-
-def _wait(answer: httpx2.Response) -> float | None:
-    """Return how many seconds the service asks us to wait; dates are not taken."""
-    text = answer.headers.get("retry-after", "")
-    return min(float(text), LONGEST_WAIT) if text.isdigit() and len(text) < 6 else None  # noqa: PLR2004 - a day
 
 
 def _context(remote: Remote) -> ssl.SSLContext | bool:

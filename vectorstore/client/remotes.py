@@ -21,8 +21,9 @@ from vectorstore.reference import Reference
 from vectorstore.settings import Settings
 
 if TYPE_CHECKING:
-    from vectorstore.client.connection import Connection, Patience
+    from vectorstore.client.connection import Connection
     from vectorstore.client.library import Library
+    from vectorstore.client.patience import Patience
     from vectorstore.client.there import There
     from vectorstore.identity import ModelIdentity
     from vectorstore.store import Store
@@ -148,8 +149,8 @@ class Remotes:
             self.say(text)
 
     def _library(self, remote: Remote) -> Library:
-        from vectorstore.client.connection import IN_PASSING  # noqa: PLC0415 - as above
         from vectorstore.client.library import Library  # noqa: PLC0415 - as above
+        from vectorstore.client.patience import IN_PASSING  # noqa: PLC0415 - as above
 
         if remote.key not in self._connections:
             self.quiet()
@@ -159,7 +160,8 @@ class Remotes:
 
 def connect(home: Path, remote: Remote, patience: Patience | None = None) -> Connection:
     """Return a connection to a remote, with the token that there is for it."""
-    from vectorstore.client.connection import WAITING, Connection  # noqa: PLC0415 - as above
+    from vectorstore.client.connection import Connection  # noqa: PLC0415 - as above
+    from vectorstore.client.patience import WAITING  # noqa: PLC0415 - as above
 
     return Connection(remote, find_token(home, remote), patience or WAITING)
 

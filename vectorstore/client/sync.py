@@ -8,15 +8,14 @@ changed here too: a conflict. While there are conflicts, the cursor stays, so th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from vectorstore.canonical import Json
 from vectorstore.client import sightings
 from vectorstore.client.cursor import Cursor, alone, read_cursor, write_cursor
 from vectorstore.client.library import Library
 from vectorstore.client.news import News, read_news
 from vectorstore.client.pull import pull
+from vectorstore.client.synced import Conflict, Synced
 from vectorstore.client.there import There
 from vectorstore.client.things import YANK, Thing, Value, change_of, said_of
 from vectorstore.errors import ConflictError, NotAllowedError, NotFoundError, VectorstoreError
@@ -27,42 +26,6 @@ from vectorstore.store.version import Version
 Choice = Literal["theirs", "ours"]
 Advance = Callable[[int, int], None]
 """(how many versions were looked at, of how many)."""
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """Something that is one thing here and another one there."""
-
-    what: str
-    here: str
-    there: str
-
-
-@dataclass
-class Synced:
-    """What a sync did.
-
-    Attributes:
-        new: versions that came in.
-        changed: versions of which something is said anew: `team/love@2 label topic`.
-        aliases: that were moved or removed.
-        deleted: versions that were deleted here too.
-        kept: versions that were deleted there and stay here, and why.
-        conflicts: what was left as it is here.
-        seq: the number of the last event that was followed.
-    """
-
-    new: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    aliases: list[str] = field(default_factory=list)
-    deleted: list[str] = field(default_factory=list)
-    kept: list[tuple[str, str]] = field(default_factory=list)
-    conflicts: list[Conflict] = field(default_factory=list)
-    seq: int = 0
-
-    def to_json(self) -> Json:
-        """Return everything, for programs."""
-        return asdict(self)
 
 
 def sync(  # noqa: PLR0913 - whence, whereto, and how
