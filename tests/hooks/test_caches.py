@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from transformers import DynamicCache, StaticCache
@@ -23,6 +25,7 @@ PLANS = [
     Plan((step("add", PLACE, "prompt_front", seed=2),)),
     Plan((step("ablate", PLACE, "prompt", seed=3),)),
 ]
+WHOLE = {"input_ids": torch.arange(1, 21).reshape(4, 5), "attention_mask": torch.ones(4, 5, dtype=torch.long)}
 TOKENS = ["all", "prompt", "generated", "last", "prompt_front", "prompt_middle", "prompt_back"]
 
 
@@ -70,10 +73,8 @@ def test_a_window_shorter_than_the_prompt_moves_no_steered_token(architecture):
 @pytest.mark.parametrize("architecture", ["llama", "gemma2"])
 def test_a_static_cache_gives_every_row_what_a_dynamic_one_does(architecture):
     model = tiny_model(architecture)
-    # no zeros for padding, which the static cache of transformers 4 does not count
-    inputs = {**BATCH, "input_ids": BATCH["input_ids"].masked_fill(BATCH["attention_mask"] == 0, 3)}
-    static = logits(model, PLANS, inputs, cache_implementation="static", disable_compile=True)
-    torch.testing.assert_close(static, logits(model, PLANS, inputs), atol=1e-5, rtol=1e-4)
+    static = logits(model, PLANS, BATCH, cache_implementation="static", disable_compile=True)
+    torch.testing.assert_close(static, logits(model, PLANS, BATCH), atol=1e-5, rtol=1e-4)
 
 
 def test_a_static_cache_by_hand_counts_what_is_in_it_and_not_how_long_it_is(model):
@@ -89,10 +90,13 @@ def test_a_static_cache_by_hand_counts_what_is_in_it_and_not_how_long_it_is(mode
     assert witness(model, PLACE, steering, loop).steered_columns == [[4, 5]]
 
 
-def test_a_prefill_in_chunks_gives_every_row_what_it_gets_in_one(model):
-    torch.testing.assert_close(
-        logits(model, PLANS, BATCH, prefill_chunk_size=2), logits(model, PLANS, BATCH), atol=1e-5, rtol=1e-4
-    )
+@pytest.mark.parametrize("inputs", [BATCH, WHOLE], ids=["padded", "unpadded"])
+def test_a_prefill_in_chunks_gives_every_row_what_it_gets_in_one(model, inputs):
+    chunks, once = (partial(logits, model, inputs=inputs, **options) for options in ({"prefill_chunk_size": 2}, {}))
+    if not torch.allclose(chunks(Plan()), once(Plan()), atol=1e-5):
+        assert inputs is BATCH
+        pytest.skip("this version of transformers counts padding as positions when a prompt comes in chunks")
+    torch.testing.assert_close(chunks(PLANS), once(PLANS), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("tokens", TOKENS)

@@ -23,7 +23,7 @@ from vectorstore.hooks.coefficients import Coefficients
 from vectorstore.hooks.contrast_plan import ContrastPlan
 from vectorstore.hooks.following import followers, following_generate
 from vectorstore.hooks.hidden import Transform, on_place
-from vectorstore.hooks.prompt import cache_length
+from vectorstore.hooks.prompt import columns_before
 from vectorstore.hooks.span import DecodeSpan
 from vectorstore.hooks.steered_forward import is_compiled
 from vectorstore.hooks.streams import Streams, added
@@ -90,7 +90,7 @@ class _Beside:
         ids = given.get("input_ids")
         if ids is None:
             raise InvalidInputError("contrast vectors need the text's tokens", "pass input_ids, not inputs_embeds")
-        span, start = self._tracker.under_way.span, cache_length(given.get("past_key_values"))
+        span, start = self._tracker.under_way.span, columns_before(given)
         if isinstance(span, DecodeSpan):
             self._streams.go_on(ids, torch.ones_like(ids, dtype=torch.bool), start)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -23,6 +24,18 @@ def cache_length(cache: Any) -> int:  # noqa: ANN401 - transformers' caches shar
             f"a {type(cache).__name__} is no cache of transformers", "pass a DynamicCache or StaticCache"
         )
     return int(cache.get_seq_length())
+
+
+def columns_before(given: Mapping[str, Any]) -> int:
+    """Return how many columns come before those of a pass with these arguments.
+
+    A static cache of transformers 4 does not count columns whose keys are all zeros, such as padding may have; but then
+    its `generate` says where the pass begins.
+    """
+    cache, position = given.get("past_key_values"), given.get("cache_position")
+    if isinstance(position, Tensor) and position.numel() and getattr(cache, "is_compileable", False):
+        return int(position[0])
+    return cache_length(cache)
 
 
 def real_prompt(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:

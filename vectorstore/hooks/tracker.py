@@ -19,7 +19,7 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.hooks.arrangement import Action, Arrangement
 from vectorstore.hooks.coefficients import Coefficients
 from vectorstore.hooks.following import following_generate
-from vectorstore.hooks.prompt import cache_length, real_prompt
+from vectorstore.hooks.prompt import columns_before, real_prompt
 from vectorstore.hooks.recompute import forget_passes, remember_passes
 from vectorstore.hooks.span import DecodeSpan, Memory, Span
 from vectorstore.hooks.turn import Turn
@@ -149,7 +149,7 @@ class Tracker:
         inputs = ids if ids is not None else embeds
         if inputs is None:
             raise InvalidInputError("the model was called without input_ids", "pass input_ids or inputs_embeds")
-        start, arrangement = cache_length(given.get("past_key_values")), self.arrangement
+        start, arrangement = columns_before(given), self.arrangement
         if self._prompt is not None and start >= self._prompt.shape[1]:
             span = self._decoding(inputs, start - self._prompt.shape[1] + 1)
             self._pass = Pass(span, arrangement.actions, training)
