@@ -154,3 +154,22 @@ def test_a_lock_file_carries_an_expression_to_another_machine(
     assert signed_in.fails(2, "lock")
     assert signed_in.fails(2, "lock", "a=calm", "a=calm")
     assert signed_in.fails(3, "lock", "--check", "--to", str(tmp_path / "nothing"))
+
+
+def test_a_model_is_steered_by_what_a_remote_has(
+    signed_in: Steer, server: Server, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    texts = ("--positive", "love", "--negative", "hate", "--method", "actadd")
+    signed_in("compute", "steered", "--model", tiny, "--layer", "1", *texts)
+    signed_in("push", "steered", "acme//team/love", "--alias", "prod")
+    asked = ("generate", "I went up to", "--model", tiny, "--max-new-tokens", "4", "--steer")
+    before = signed_in.ok(*asked, "2*steered")["steered"]
+    monkeypatch.setenv("STEER_DATABASE_URL", f"sqlite:///{tmp_path}/other.db")
+    assert signed_in("init").code == 0
+    came = signed_in.ok(*asked, "2*acme//team/love@prod")
+    assert came["steered"] == before
+    assert came["versions"][0]["version"] == "team/love@1"
+    server.stop()
+    offline = signed_in(*asked, "2*acme//team/love@prod", "--json")
+    assert offline.json["steered"] == before
+    assert offline.err.count("as it was moments ago") == 1
