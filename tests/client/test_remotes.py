@@ -110,7 +110,10 @@ class TestHere:
         own.save_recipe("mood", pin(own, "acme//team/love@1"))
         assert compose(own, "mood").ingredients[0].label == "default/amour@1"
 
-    def test_a_bare_name_means_the_newest_that_fits_the_model(self, team: Store, own: Store):
+    def test_a_bare_name_means_the_newest_that_fits_the_model(
+        self, team: Store, own: Store, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("vectorstore.client.library.AT_ONCE", 1)
         vector = make_vector((2, 3), width=16)
         team.save("team/love", vector, make_card(vector))
         fits = make_identity()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from tests.client.conftest import connection_to
 from tests.client.made import contents, saved
@@ -20,6 +20,7 @@ from vectorstore.client.sync import sync
 from vectorstore.compose import pin
 from vectorstore.errors import ConflictError, IntegrityError, NotFoundError
 from vectorstore.store import Store
+from vectorstore.store.events import chained
 from vectorstore.store.schema import EventRow
 from vectorstore.store.upkeep.fsck import check
 
@@ -54,6 +55,34 @@ def test_a_namespace_becomes_what_it_is_there(library: Library, team: Store, min
     assert check(mine, full=True).ok
     again = sync(library, mine, "team")
     assert (again.new, again.changed, again.aliases, again.seq) == ([], [], [], synced.seq)
+
+
+def test_pages_are_followed_to_their_end(library: Library, team: Store, mine: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("vectorstore.client.library.AT_ONCE", 3)
+    sync(library, mine, "team")
+    assert contents(mine) == contents(team)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("subject", "other/love@1"),
+        ("subject", "team/../x@1"),
+        ("subject", "team/love"),
+        ("before", {"alias": "../x", "version": 1}),
+        ("hash", "x"),
+    ],
+)
+def test_events_that_cannot_be_are_refused(library: Library, team: Store, mine: Store, column: str, value: object):
+    with team.database.write() as session:
+        row = session.scalars(select(EventRow).where(EventRow.action == "alias.set").order_by(EventRow.seq)).first()
+        setattr(row, column, value)
+        if column != "hash":  # by somebody who can count
+            before = select(EventRow.hash).where(EventRow.seq == row.seq - 1, EventRow.namespace_id == row.namespace_id)
+            row.hash = chained(row, session.scalar(before))
+    with pytest.raises(IntegrityError):
+        sync(library, mine, "team")
+    assert contents(mine) == {}
 
 
 def test_what_happens_later_follows(library: Library, team: Store, mine: Store):

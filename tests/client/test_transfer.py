@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.client.conftest import connection_to
@@ -120,8 +121,31 @@ def test_an_upload_that_expired_begins_anew(remote: Remote, mine: Store):
     assert connection.count("POST", "/uploads") == 2
 
 
+class Deaf(Watched):
+    """A connection that loses the first answer to a part, which has arrived."""
+
+    @contextmanager
+    def _opened(self, method: str, url: str, headers: Any, **request: Any) -> Iterator[Any]:
+        with super()._opened(method, url, headers, **request) as answer:
+            if method == "PATCH" and self.count("PATCH", "/uploads/") == 1:
+                raise httpx2.ReadError("lost")
+            yield answer
+
+
 @pytest.mark.usefixtures("parts")
-def test_a_part_whose_answer_was_lost_is_not_sent_twice(wired: tuple[Wire, Remote], mine: Store):
+def test_a_part_whose_answer_was_lost_is_not_sent_for_good_twice(server: Server, remote: Remote, mine: Store):
+    saved(mine, width=WIDTH)
+    with Deaf(remote, server.admin) as connection:
+        connection.log = []
+        assert push(mine, Library(connection), ["love"], TEAM).new
+    offsets = [each[2]["Upload-Offset"] for each in connection.log if each[0] == "PATCH"]
+    assert offsets[:3] == ["0", "0", "100000"]
+    assert connection.count("GET", "/uploads/") == 1
+    assert check(server.store, full=True).ok
+
+
+@pytest.mark.usefixtures("parts")
+def test_an_upload_goes_on_after_a_cut(wired: tuple[Wire, Remote], mine: Store):
     wire, remote = wired
     saved(mine, width=WIDTH)
     wire.fuse = (450_000, lambda: None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,14 +101,6 @@ class Library:
         """Change what is said of a version."""
         path = f"{_path(there.kind, there.full_name)}/versions/{there.digest}"
         return read_there(self.connection.document("PATCH", path, body=body))
-
-    def aliases(self, kind: str, full_name: str) -> Mapping[str, str]:
-        """Return the digests that the aliases of a name mean."""
-        values = self._list("GET", f"{_path(kind, full_name)}/aliases", "aliases")
-        return {
-            check_name(fields.text("alias"), "alias"): fields.text("digest")
-            for fields in (Fields(value, "an alias") for value in values)
-        }
 
     def set_alias(self, there: There, alias: str) -> bool:
         """Let an alias mean a version; it moves if it meant another. False where somebody else has to approve that."""
