@@ -14,7 +14,7 @@ from vectorstore.compose import pin
 from vectorstore.errors import InvalidInputError
 from vectorstore.store import Store
 from vectorstore.store.draft import About, draft_vector
-from vectorstore.store.save import _lease
+from vectorstore.store.save import LEASE, lease
 from vectorstore.store.schema import BlobRow
 from vectorstore.store.upkeep.fsck import check
 from vectorstore.store.upkeep.gc import GRACE, collect
@@ -48,7 +48,7 @@ def half_saved(store: Store, seed: int) -> list[str]:
     draft = draft_vector("half", vector, make_card(vector), About())
     staged = [store.blobs.stage(content) for content in (draft.contents[0][0], draft.manifest.to_bytes())]
     with store.database.write() as session:
-        _lease(session, staged)
+        lease(session, staged, datetime.now(UTC) + LEASE)
     for blob in staged:
         blob.publish()
     return sorted(blob.digest for blob in staged)
