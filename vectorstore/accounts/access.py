@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 from vectorstore.accounts.caller import Caller
 from vectorstore.accounts.rights import ROLES, Right, role_of
 from vectorstore.errors import NotAllowedError, NotAuthenticatedError, NotFoundError
+from vectorstore.store.save import RESERVED
 from vectorstore.store.schema import NamespaceRow
 from vectorstore.store.team_schema import MembershipRow
 
-SYSTEM = "system"
+SYSTEM = RESERVED
 """The namespace whose events tell of users and tokens; nobody writes to it, and administrators read it."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import BackgroundTasks, Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
@@ -14,6 +14,7 @@ from vectorstore.accounts.caller import ANONYMOUS, Caller, authenticate
 from vectorstore.accounts.rights import Right
 from vectorstore.errors import NotAllowedError, NotAuthenticatedError
 from vectorstore.service.options import Options
+from vectorstore.service.uses import Uses, note
 from vectorstore.store import Store, events
 
 _bearer = HTTPBearer(auto_error=False, description="A token: `stv_…`")
@@ -48,11 +49,12 @@ class Needs:
 
     def __init__(self, right: Right | None, *, ask: bool = True) -> None:
         """Ask for this right; where `ask` is false, not even who it is, nor the database."""
-        self.right, self.ask = right, ask
+        self.right, self.ask, self._uses = right, ask, Uses()
 
     async def __call__(
         self,
         request: Request,
+        later: BackgroundTasks,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
     ) -> Desk:
         """Say who asks, and refuse who may not.
@@ -73,6 +75,8 @@ class Needs:
         request.state.user, request.state.token = desk.caller.name, desk.caller.token
         # Set here, in the request's own task, it is known wherever the route's function runs.
         events.act(desk.caller.name or "anonymous", desk.caller.token)
+        if self._uses.due(desk.caller):
+            later.add_task(note, desk.store, desk.caller)
         return desk
 
     def _desk(self, request: Request, token: str | None) -> Desk:

@@ -21,7 +21,7 @@ from sqlalchemy import case, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from vectorstore.errors import ConflictError, UnavailableError
+from vectorstore.errors import ConflictError, NotAllowedError, UnavailableError
 from vectorstore.manifest import BlobEntry
 from vectorstore.reference import short_name
 from vectorstore.store import catalogue, events
@@ -48,6 +48,8 @@ from vectorstore.store.tables import is_sqlite
 from vectorstore.store.version import Saved
 
 LEASE = timedelta(hours=1)
+RESERVED = "system"
+"""The namespace whose events tell of users and tokens; nothing is saved there."""
 _OTHER = "let it have another number, or another name"
 
 
@@ -96,7 +98,10 @@ def check_name(session: Session, draft: Draft) -> None:
 
     Raises:
         ConflictError: when the name belongs to the other kind, or the draft's number to another version.
+        NotAllowedError: when its namespace is the reserved one.
     """
+    if draft.namespace == RESERVED:
+        raise NotAllowedError(f"nobody writes to '{RESERVED}'", "use a namespace of your own")
     of_name = select(ArtifactRow).join(NamespaceRow).where(NamespaceRow.name == draft.namespace)
     artifact = session.scalar(of_name.where(ArtifactRow.name == draft.name))
     if artifact is not None:
