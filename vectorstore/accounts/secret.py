@@ -29,10 +29,15 @@ class Secret:
     hash: str = field(repr=False)
 
 
-def new_secret() -> Secret:
-    """Make a token."""
-    public, secret = (_random(length) for length in (_ID_LENGTH, _SECRET_LENGTH))
-    body = f"{PREFIX}_{public}_{secret}"
+def new_id() -> str:
+    """Return the public part of a token that may be made later."""
+    return _random(_ID_LENGTH)
+
+
+def new_secret(public: str | None = None) -> Secret:
+    """Make a token; its public part may be known already."""
+    public = public or new_id()
+    body = f"{PREFIX}_{public}_{_random(_SECRET_LENGTH)}"
     text = f"{body}_{_crc(body)}"
     return Secret(public, text, _hash(text))
 

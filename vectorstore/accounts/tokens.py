@@ -91,8 +91,6 @@ def make_token(  # noqa: PLR0913 - each narrows it
         if by is not None:
             _require_narrower(by, scope, target)
             _require_shorter(session, by, expires)
-        if len(_good(session, owner)) >= MAX_TOKENS:
-            raise ConflictError(f"{user} has {MAX_TOKENS} tokens", "revoke some")
         secret = insert_token(session, owner, name, scope, target=target, expires=expires)
         after = {"id": secret.id, "name": name, "scope": scope.word, "namespace": namespace}
         record(session, "token.create", user, after=after)
@@ -107,9 +105,16 @@ def insert_token(  # noqa: PLR0913 - the columns of a row
     *,
     target: NamespaceRow | None = None,
     expires: datetime | None = None,
+    public: str | None = None,
 ) -> Secret:
-    """Make a token's row; whoever does records it as an event."""
-    secret = new_secret()
+    """Make a token's row, with a public part that may be known already; whoever does records it as an event.
+
+    Raises:
+        ConflictError: when its owner has too many.
+    """
+    if len(_good(session, owner)) >= MAX_TOKENS:
+        raise ConflictError(f"{owner.name} has {MAX_TOKENS} tokens", "revoke some")
+    secret = new_secret(public)
     row = TokenRow(
         id=secret.id,
         user_id=owner.id,

@@ -19,6 +19,7 @@ import vectorstore
 from vectorstore.errors import VectorstoreError
 from vectorstore.service.courier import Courier
 from vectorstore.service.edge import Edge, Metrics, log
+from vectorstore.service.login import Logins
 from vectorstore.service.options import Options
 from vectorstore.service.problems import Problem, answer, problem
 from vectorstore.service.routes import (
@@ -27,6 +28,7 @@ from vectorstore.service.routes import (
     changes,
     feeds,
     health,
+    login,
     namespaces,
     people,
     reviews,
@@ -57,9 +59,10 @@ def create_app(store: Store, options: Options | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.store, app.state.options, app.state.metrics = store, chosen, Metrics()
+    app.state.logins = Logins(chosen) if chosen.oidc_issuer else None
     app.add_middleware(Edge, options=chosen, metrics=app.state.metrics)
     # What has a word of its own after the namespace comes before names.
-    for routes in (health, people, namespaces, feeds, reviews, webhooks, blobs, aliases, changes, versions):
+    for routes in (health, login, people, namespaces, feeds, reviews, webhooks, blobs, aliases, changes, versions):
         app.include_router(routes.router)
     app.add_exception_handler(VectorstoreError, _own)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 
@@ -24,6 +24,12 @@ class Options:
         presign: seconds for which a bucket's signed URL is good, to which downloads are redirected; 0 to send them.
         uploads: bodies that are received at once, per process; they wait for their senders.
         threads: requests that are worked on at once, per process.
+        url: where people reach the service: `https://vectors.example`.
+        oidc_issuer: the OpenID provider that people sign in with; or nothing.
+        oidc_client_id, oidc_client_secret: what the provider knows the service as.
+        oidc_domains: domains of e-mail, with commas between, whose people may sign in; all where there are none.
+        oidc_scopes: what the provider is asked to tell.
+        oidc_days: for so long a token is good that somebody got by signing in there.
     """
 
     max_body: int = 64 << 20
@@ -39,3 +45,10 @@ class Options:
     presign: int = 0
     uploads: int = 64
     threads: int = 12
+    url: str = ""
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = field(default="", repr=False)
+    oidc_domains: str = ""
+    oidc_scopes: str = "openid profile email"
+    oidc_days: float = 30

@@ -293,6 +293,19 @@ class TokensOut(BaseModel):
     tokens: list[TokenOut]
 
 
+class LoginTokenIn(Strict):
+    """The code that the browser brought to the command line, and the secret that only the command line has."""
+
+    code: str = Field(max_length=8192)
+    verifier: str = Field(pattern="^[A-Za-z0-9._~-]{43,128}$")
+
+
+class LoginTokenOut(BaseModel):
+    """The token of whoever signed in."""
+
+    token: str
+
+
 class UserIn(Strict):
     """A user to make."""
 
