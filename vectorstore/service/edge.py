@@ -13,9 +13,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vectorstore.errors import UnavailableError
+from vectorstore.errors import InvalidInputError, UnavailableError, VectorstoreError
 from vectorstore.service.address import client_address
 from vectorstore.service.options import Options
+from vectorstore.service.patience import MAX_HEADERS
 from vectorstore.service.problems import TooLargeError, TooManyError, problem
 from vectorstore.service.rate import Rate
 
@@ -91,8 +92,12 @@ class _Visit:
                 raise
             await problem(error, self.id, {"Connection": "close"})(self.scope, self._receive, self.send)
 
-    def _refused(self) -> TooManyError | TooLargeError | None:
+    def _refused(self) -> VectorstoreError | None:
         options = self.edge.options
+        if sum(len(name) + len(value) for name, value in self.headers.raw) > MAX_HEADERS:  # that came all at once
+            return TooLargeError(f"the headers are larger than {MAX_HEADERS} bytes", "send fewer")
+        if "transfer-encoding" in self.headers and "content-length" in self.headers:  # a proxy may read it otherwise
+            return InvalidInputError("the body has two lengths", "send Content-Length or Transfer-Encoding, not both")
         who = self.headers.get("authorization") or client_address(self.scope, options.trusted_proxies)
         if self.scope["path"] not in _QUIET and not self.edge.rate.admits(who):
             return TooManyError(f"more than {options.requests_per_minute} requests in a minute", "wait a moment")
@@ -122,8 +127,13 @@ class _Visit:
             headers["X-Request-Id"] = self.id
             headers.setdefault("X-Content-Type-Options", "nosniff")
             headers.setdefault("Cache-Control", "no-store")
+            if not self.ended and self._has_body():  # nobody will read the rest of it, however long it is
+                headers["Connection"] = "close"
         self.sent += len(message.get("body", b""))
         await self._send(message)
+
+    def _has_body(self) -> bool:
+        return "transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0"
 
     def _note(self, seconds: float) -> None:
         route: Any = self.scope.get("route")
