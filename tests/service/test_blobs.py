@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.service.conftest import Service, made_elsewhere, push, serving
+from tests.service.conftest import Person, Service, made_elsewhere, push, serving
 from vectorstore.canonical import digest
 from vectorstore.store import Store
 from vectorstore.store.upkeep.fsck import check
@@ -102,6 +102,18 @@ def test_a_faster_server_in_front_is_told_where_the_bytes_are(store: Store, tmp_
         answer = writer.get(f"/v1/team/blobs/{name}")
         assert answer.headers["x-accel-redirect"] == f"/internal/sha256/{name[7:9]}/{name[7:]}"
         assert answer.content == b""
+
+
+def test_documents_are_small_and_nobody_reads_large_ones(store: Store):
+    with serving(store, max_document=1000) as service:
+        refused = service.anybody.post("/v1/resolve", json={"references": ["x" * 2000]})
+        assert (refused.status_code, refused.json()["code"]) == (413, "too-large")
+
+
+def test_another_token_each_time_is_no_way_round_the_limit(store: Store):
+    with serving(store, requests_per_minute=60) as service:
+        junk = [Person(service.client, f"stv_{number}") for number in range(30)]
+        assert [person.get("/v1/me").status_code for person in junk][-1] == 429
 
 
 def test_who_asks_too_often_is_told_to_wait(store: Store):

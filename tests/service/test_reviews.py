@@ -86,3 +86,15 @@ def test_proposals_of_another_namespace_are_not_there(service: Service, team: di
     stranger = service.person("otto", other="maintainer")
     assert stranger.post(f"/v1/other/proposals/{proposed['id']}/approve").status_code == 404
     assert stranger.post(f"/v1/team/proposals/{proposed['id']}/approve").status_code == 404
+
+
+def test_approval_is_not_gone_round(team: dict[str, Person], service: Service):
+    team["max"].put(ALIAS, json={"version": "1"})
+    protect(team, needs_approval=True)
+    path = "/v1/team/vectors/love/versions/1"
+    assert team["max"].ask("DELETE", path).status_code == 409
+    assert team["wendy"].ask("PATCH", path, json={"presets": {"strong": 9}}).status_code == 409
+    assert team["wendy"].ask("PATCH", path, json={"labels": {"tone": "warm"}}).status_code == 200
+    weaker = team["max"].put("/v1/team/protections/prod", json={"needs_approval": False})
+    assert (weaker.status_code, team["max"].ask("DELETE", "/v1/team/protections/prod").status_code) == (403, 403)
+    assert service.admin.put("/v1/team/protections/prod", json={"needs_approval": False}).status_code == 200

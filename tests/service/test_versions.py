@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import make_card, make_vector
-from tests.service.conftest import Service, made_elsewhere, push
+from tests.service.conftest import Made, Service, made_elsewhere, push
 from vectorstore.compose.pins import pin
 from vectorstore.manifest import MANIFEST_TYPE
 from vectorstore.store import Store
@@ -201,7 +201,10 @@ def test_quotas_are_kept(service: Service, tmp_path: Path):
     full = push(writer, made_elsewhere(tmp_path, seed=1), "team/vectors/love")
     assert (full.status_code, full.json()["code"]) == (409, "conflict")
     service.admin.ask("PATCH", "/v1/namespaces/team", json={"max_versions": None, "max_bytes": 100})
-    assert push(writer, made_elsewhere(tmp_path, seed=1), "team/vectors/love").status_code == 409
+    ((name, data),) = made_elsewhere(tmp_path, seed=2).blobs.items()
+    assert writer.put(f"/v1/team/blobs/{name}", content=data).status_code == 409
+    wanted = {"digest": name, "size": len(data)}
+    assert writer.post("/v1/team/uploads", json=wanted).status_code == 409
 
 
 def test_a_deleted_version_is_gone_and_its_number_is_not_used_again(service: Service, tmp_path: Path):
@@ -215,3 +218,24 @@ def test_a_deleted_version_is_gone_and_its_number_is_not_used_again(service: Ser
     assert push(keeper, made_elsewhere(tmp_path, seed=1), "team/vectors/love").json()["number"] == 2
     (blob,) = made.blobs
     assert keeper.get(f"/v1/team/blobs/{blob}").status_code == 404
+
+
+def test_a_child_is_no_way_to_learn_of_hidden_parents_or_to_keep_them(service: Service, tmp_path: Path):
+    service.namespace("hidden")
+    service.namespace("open", "public")
+    service.namespace("team")
+    owner, eve = service.person("sue", hidden="maintainer"), service.person("eve", team="writer")
+    parent = made_elsewhere(tmp_path)
+    push(owner, parent, "hidden/vectors/unheard")
+    push(service.admin, parent, "open/vectors/love")
+    with Store.open(f"sqlite:///{tmp_path}/eves.db", blobs=str(tmp_path / "eves")) as own:
+        for seed, name, parents in ((0, "love", []), (1, "child", [parent.digest])):
+            vector = make_vector(seed=seed)
+            version = own.save(name, vector, make_card(vector), parents=parents).version
+        child = Made(
+            own.read_manifest(version),
+            {blob.digest: bytes(own.blobs.open(blob.digest, blob.size)) for blob in version.blobs},
+        )
+    saved = push(eve, child, "team/vectors/child").json()
+    assert saved["parents"] == [{"namespace": "open", "name": "love", "number": 1, "digest": parent.digest}]
+    assert owner.ask("DELETE", "/v1/hidden/vectors/unheard/versions/1").status_code == 204

@@ -21,6 +21,7 @@ from tests.builders import make_card, make_vector
 from tests.service.conftest import Service, made_elsewhere, push, serving
 from vectorstore.accounts.namespaces import add_namespace, find_namespace
 from vectorstore.accounts.webhooks import MAX_ATTEMPTS, add_webhook, settle, take
+from vectorstore.service.courier import _public
 from vectorstore.store import Store
 from vectorstore.store.team_schema import WebhookRow
 
@@ -160,3 +161,34 @@ def test_of_two_who_send_one_has_the_event(store: Store):
     assert take(store) is None
     settle(store, first, None)
     assert take(store) is None
+
+
+@pytest.mark.parametrize("url", ["http://a..b/", f"http://{'a' * 70}.com/", "http://[::1/", "http://127.0.0.1:1/"])
+def test_a_url_that_nobody_can_ask_keeps_no_others_waiting(
+    open_service: Service, listener: Listener, tmp_path: Path, url: str
+):
+    open_service.namespace("team")
+    keeper = open_service.person("max", team="maintainer")
+    for each in (url, listener.url):
+        assert keeper.post("/v1/team/webhooks", json={"url": each}).status_code == 201
+    push(keeper, made_elsewhere(tmp_path), "team/vectors/love")
+    assert listener.events(1)[0]["subject"] == "team/love@1"
+    end = time.monotonic() + 20
+    while not keeper.get("/v1/team/webhooks").json()["webhooks"][0]["last_error"]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_events_name_no_urls_of_webhooks(service: Service):
+    service.namespace("team", "public")
+    service.admin.post("/v1/team/webhooks", json={"url": "https://example.org/SECRET"})
+    assert "SECRET" not in str(service.admin.get("/v1/team/events").json())
+    assert service.anybody.get("/v1/team/events").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "address", ["10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "224.0.0.1", "fec0::1"]
+)
+def test_addresses_of_private_networks_are_known_in_every_dress(address: str):
+    assert not _public(address)
+    assert _public("93.184.215.14")

@@ -56,7 +56,23 @@ def authenticate(session: Session, text: str) -> Caller:
     kept = _NOBODYS if found is None else found[0].hash
     if not hmac.compare_digest(kept, hashed) or found is None:
         raise NotAuthenticatedError(_BAD, "sign in again: steer login URL")
-    token, user = found
+    return _caller(*found)
+
+
+def renewed(session: Session, caller: Caller) -> Caller:
+    """Return what a caller's token is good for now.
+
+    Raises:
+        NotAuthenticatedError: when it is good for nothing any more.
+    """
+    if caller.token is None:
+        return caller
+    query = select(TokenRow, UserRow).join(UserRow, UserRow.id == TokenRow.user_id).where(TokenRow.id == caller.token)
+    return _caller(*session.execute(query).one())
+
+
+def _caller(token: TokenRow, user: UserRow) -> Caller:
+    public = token.id
     if token.revoked_at is not None:
         raise NotAuthenticatedError(f"the token {public} was revoked", "make another one")
     if token.expires_at is not None and token.expires_at <= datetime.now(UTC):

@@ -161,7 +161,9 @@ def find_namespace(session: Session, name: str, *, lock: bool = False) -> Namesp
         NotFoundError: when there is none of this name.
     """
     query = select(NamespaceRow).where(NamespaceRow.name == name)
-    row = session.scalar(query.with_for_update().execution_options(populate_existing=True) if lock else query)
+    row = session.scalar(
+        query.with_for_update(key_share=True).execution_options(populate_existing=True) if lock else query
+    )
     if row is None:
         raise NotFoundError(f"there is no namespace '{name[:60]}'", "see `steer namespace list`")
     return row

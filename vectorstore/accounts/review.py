@@ -77,12 +77,20 @@ def protections(store: Store, namespace_id: int) -> Sequence[Protection]:
         return [Protection(row.alias, row.approvals > 0) for row in session.scalars(mine)]
 
 
-def protect(store: Store, namespace_id: int, alias: str, *, needs_approval: bool = False) -> Protection:
-    """Let only maintainers move an alias, for every name of the namespace."""
+def protect(
+    store: Store, namespace_id: int, alias: str, *, needs_approval: bool = False, right: Right = Right.ADMIN
+) -> Protection:
+    """Let only maintainers move an alias, for every name of the namespace.
+
+    Raises:
+        NotAllowedError: when it is protected by approval, which only owners take away.
+    """
     check_name(alias, "alias")
     with store.database.write() as session:
         _lock(session, namespace_id)
         row, approvals = session.get(ProtectionRow, (namespace_id, alias)), int(needs_approval)
+        if row is not None and row.approvals > approvals:
+            _require_owner(alias, right)
         if row is None or row.approvals != approvals:
             before = None if row is None else {"needs_approval": row.approvals > 0}
             session.merge(ProtectionRow(namespace_id=namespace_id, alias=alias, approvals=approvals))
@@ -91,17 +99,20 @@ def protect(store: Store, namespace_id: int, alias: str, *, needs_approval: bool
         return Protection(alias, needs_approval)
 
 
-def unprotect(store: Store, namespace_id: int, alias: str) -> None:
+def unprotect(store: Store, namespace_id: int, alias: str, *, right: Right = Right.ADMIN) -> None:
     """Let writers move an alias again.
 
     Raises:
         NotFoundError: when it is not protected.
+        NotAllowedError: as for `protect`.
     """
     with store.database.write() as session:
         _lock(session, namespace_id)
         row = session.get(ProtectionRow, (namespace_id, alias))
         if row is None:
             raise NotFoundError(f"the alias '{alias[:60]}' is not protected", "see the protections of the namespace")
+        if row.approvals:
+            _require_owner(alias, right)
         before = {"needs_approval": row.approvals > 0}
         session.delete(row)
         events.record(session, namespace_id, "alias.unprotect", alias, before=before)
@@ -131,6 +142,17 @@ def require_free(session: Session, row: VersionRow, _version: Version, *, alias:
     """
     if needs_approval(session, row.namespace_id, alias, right):
         raise ConflictError(f"moving '{alias}' needs the approval of somebody else", "propose it")
+
+
+def require_unprotected(session: Session, row: VersionRow, version: Version, *, right: Right) -> None:
+    """Check, as a change does, that no protected alias of a version forbids to delete it, or to say how to use it.
+
+    Raises:
+        NotAllowedError, ConflictError: when one does.
+    """
+    for alias in version.aliases:
+        if needs_approval(session, row.namespace_id, alias, right):
+            raise ConflictError(f"'{alias}' means this version, and needs approval to move", "move the alias first")
 
 
 def propose(  # noqa: PLR0913 - who wishes what, and why
@@ -308,8 +330,15 @@ def _open(artifact_id: int, alias: str) -> Select[int]:
     return select(ProposalRow.id).where(*mine, ProposalRow.state == "open")
 
 
+def _require_owner(alias: str, right: Right) -> None:
+    if right < Right.OWN:
+        raise NotAllowedError(f"moves of '{alias}' need approval, and only owners change that", "ask an owner")
+
+
 def _lock(session: Session, namespace_id: int) -> None:
-    session.scalars(select(NamespaceRow.id).where(NamespaceRow.id == namespace_id).with_for_update()).one()
+    session.scalars(
+        select(NamespaceRow.id).where(NamespaceRow.id == namespace_id).with_for_update(key_share=True)
+    ).one()
 
 
 def _namespace(session: Session, namespace_id: int) -> str:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from vectorstore.accounts.access import access
 from vectorstore.accounts.caller import Caller
 from vectorstore.accounts.rights import Right
 from vectorstore.accounts.secret import Secret, new_secret
@@ -86,6 +87,8 @@ def make_token(  # noqa: PLR0913 - each narrows it
         if by is not None:
             _require_mine(by, user)
         owner = find_user(session, user, lock=True)
+        if namespace is not None and by is not None:
+            access(session, by, namespace, Right.READ)
         target = None if namespace is None else _namespace(session, namespace)
         expires = None if lifetime is None else datetime.now(UTC) + lifetime
         if by is not None:

@@ -89,6 +89,7 @@ def set_disabled(store: Store, name: str, *, disabled: bool) -> User:
         ConflictError: for the last administrator.
     """
     with store.database.write() as session:
+        _lock_admins(session)
         row = find_user(session, name, lock=True)
         if disabled != (row.disabled_at is not None):
             row.disabled_at = datetime.now(UTC) if disabled else None
@@ -105,6 +106,7 @@ def set_admin(store: Store, name: str, *, admin: bool) -> User:
         NotFoundError, ConflictError: as for `set_disabled`.
     """
     with store.database.write() as session:
+        _lock_admins(session)
         row = find_user(session, name, lock=True)
         if row.admin != admin:
             row.admin = admin
@@ -121,19 +123,26 @@ def find_user(session: Session, name: str, *, lock: bool = False) -> UserRow:
         NotFoundError: when there is none of this name.
     """
     query = select(UserRow).where(UserRow.name == name)
-    row = session.scalar(query.with_for_update().execution_options(populate_existing=True) if lock else query)
+    row = session.scalar(
+        query.with_for_update(key_share=True).execution_options(populate_existing=True) if lock else query
+    )
     if row is None:
         raise NotFoundError(f"there is no user '{name[:60]}'", "see `steer user list`")
     return row
 
 
 def _require_admin(session: Session) -> None:
-    """Check that an administrator is left; the locks of others who change users make this true at the end too."""
+    """Check that an administrator is left; their rows are locked, so this is true at the end too."""
     session.flush()
-    session.execute(select(UserRow.id).where(UserRow.admin).with_for_update()).all()
     left = select(func.count()).select_from(UserRow).where(UserRow.admin, UserRow.disabled_at.is_(None))
     if not session.scalar(left):
         raise ConflictError("nobody would be left to administer this", "make somebody else an administrator first")
+
+
+def _lock_admins(session: Session) -> None:
+    """Lock the rows of all administrators, in one order for all, before any other row of a user."""
+    query = select(UserRow.id).where(UserRow.admin).order_by(UserRow.id)
+    session.execute(query.with_for_update(key_share=True)).all()
 
 
 def _user(row: UserRow) -> User:

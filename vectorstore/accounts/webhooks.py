@@ -86,7 +86,8 @@ def add_webhook(store: Store, namespace_id: int, url: str, actions: Sequence[str
     _check(url, actions)
     secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
     with store.database.write() as session:
-        namespace = session.scalars(select(NamespaceRow).where(NamespaceRow.id == namespace_id).with_for_update()).one()
+        whose = select(NamespaceRow).where(NamespaceRow.id == namespace_id)
+        namespace = session.scalars(whose.with_for_update(key_share=True)).one()
         mine = select(WebhookRow.id).where(WebhookRow.namespace_id == namespace_id)
         if len(session.scalars(mine).all()) >= MAX_WEBHOOKS:
             raise ConflictError(f"{namespace.name} has {MAX_WEBHOOKS} webhooks", "remove some")
@@ -103,7 +104,7 @@ def add_webhook(store: Store, namespace_id: int, url: str, actions: Sequence[str
         )
         session.add(row)
         session.flush()
-        after = {"webhook": row.id, "url": url, "actions": list(actions)}
+        after = {"webhook": row.id, "actions": list(actions)}  # not where to: URLs of webhooks are often secrets
         events.record(session, namespace_id, "webhook.add", namespace.name, after=after)
         return secret, _webhook(row)
 
@@ -122,8 +123,8 @@ def remove_webhook(store: Store, namespace_id: int, webhook: int) -> None:
         NotFoundError: when there is no such webhook.
     """
     with store.database.write() as session:
-        row = _find(session, namespace_id, webhook)
-        before, namespace = {"webhook": webhook, "url": row.url}, session.get_one(NamespaceRow, namespace_id)
+        _find(session, namespace_id, webhook)
+        before, namespace = {"webhook": webhook}, session.get_one(NamespaceRow, namespace_id)
         session.execute(delete(WebhookRow).where(WebhookRow.id == webhook))
         events.record(session, namespace_id, "webhook.remove", namespace.name, before=before)
 
@@ -183,7 +184,7 @@ def settle(store: Store, delivery: Delivery, error: str | None) -> None:
         row.next_at = now + min(timedelta(seconds=5 * 2**row.attempts), _LONGEST)
         if row.attempts >= MAX_ATTEMPTS:
             row.disabled_at = now
-            after = {"webhook": row.id, "url": row.url, "error": row.last_error}
+            after = {"webhook": row.id}
             events.record(session, row.namespace_id, "webhook.disable", delivery.namespace, after=after)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -22,6 +23,7 @@ from vectorstore.service.edge import Edge, Metrics, log
 from vectorstore.service.login import Logins
 from vectorstore.service.options import Options
 from vectorstore.service.problems import Problem, answer, problem
+from vectorstore.service.rate import Rate
 from vectorstore.service.routes import (
     aliases,
     blobs,
@@ -60,6 +62,7 @@ def create_app(store: Store, options: Options | None = None) -> FastAPI:
     )
     app.state.store, app.state.options, app.state.metrics = store, chosen, Metrics()
     app.state.logins = Logins(chosen) if chosen.oidc_issuer else None
+    app.state.rate = Rate(chosen.requests_per_minute)
     app.add_middleware(Edge, options=chosen, metrics=app.state.metrics)
     # What has a word of its own after the namespace comes before names.
     for routes in (health, login, people, namespaces, feeds, reviews, webhooks, blobs, aliases, changes, versions):
@@ -74,6 +77,7 @@ def create_app(store: Store, options: Options | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.senders = Counter[int]()
     app.state.bodies = anyio.CapacityLimiter(app.state.options.uploads)
     anyio.to_thread.current_default_thread_limiter().total_tokens = app.state.options.threads
     courier = asyncio.create_task(Courier(app.state.store, private=app.state.options.private_hooks).run())

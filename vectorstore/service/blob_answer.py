@@ -30,7 +30,7 @@ def blob_size(desk: Desk, digest: str) -> int:
     return int(size)
 
 
-def send_blob(desk: Desk, digest: str, size: int, if_none_match: str | None) -> Response:
+def send_blob(desk: Desk, digest: str, size: int, if_none_match: str | None, *, head: bool = False) -> Response:
     """Return the answer that sends a blob: in constant memory, in ranges if they are asked for.
 
     Raises:
@@ -41,7 +41,7 @@ def send_blob(desk: Desk, digest: str, size: int, if_none_match: str | None) -> 
         return same
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
     options, blobs = desk.options, desk.store.blobs
-    if options.presign and (url := blobs.link(digest, options.presign)) is not None:
+    if options.presign and not head and (url := blobs.link(digest, options.presign)) is not None:
         return RedirectResponse(url, 307, {"Cache-Control": "no-store"})
     try:
         path = blobs.file(digest, size)

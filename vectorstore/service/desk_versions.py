@@ -5,13 +5,14 @@ from __future__ import annotations
 from sqlalchemy import select
 from starlette.responses import JSONResponse, Response
 
+from vectorstore.accounts.access import visible
 from vectorstore.canonical import Json, canonical_bytes, digest
 from vectorstore.errors import NotFoundError
 from vectorstore.reference import Reference, parse_reference
 from vectorstore.service.guard import Desk
 from vectorstore.service.problems import PreconditionError
 from vectorstore.service.shapes import NameParts
-from vectorstore.store.schema import LineageRow, RecipeTermRow, VersionRow
+from vectorstore.store.schema import LineageRow, NamespaceRow, RecipeTermRow, VersionRow
 from vectorstore.store.version import Page, Version
 
 KINDS = {"vectors": "vector", "recipes": "recipe"}
@@ -95,7 +96,8 @@ def _related(desk: Desk, version: Version, row: type[RecipeTermRow | LineageRow]
     query = (
         select(VersionRow.full_name, VersionRow.number, VersionRow.digest)
         .join(row, target == VersionRow.id)
-        .where(row.version_id == mine.scalar_subquery())
+        .join(NamespaceRow, NamespaceRow.id == VersionRow.namespace_id)
+        .where(row.version_id == mine.scalar_subquery(), visible(desk.caller))
         .order_by(row.position)
     )
     with desk.store.database.read() as session:

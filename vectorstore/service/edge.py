@@ -13,14 +13,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vectorstore.errors import InvalidInputError, UnavailableError, VectorstoreError
+from vectorstore.errors import InvalidInputError, VectorstoreError
 from vectorstore.service.address import client_address
 from vectorstore.service.options import Options
 from vectorstore.service.patience import MAX_HEADERS
-from vectorstore.service.problems import TooLargeError, TooManyError, problem
+from vectorstore.service.problems import TooLargeError, TooManyError, TooSlowError, problem
 from vectorstore.service.rate import Rate
 
 log = structlog.get_logger("vectorstore.service")
+_OF_BYTES = re.compile(r"/v1/[^/]*/(blobs|uploads)/")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = ("/healthz", "/readyz", "/metrics")
 
@@ -87,7 +88,7 @@ class _Visit:
     async def _let_in(self) -> None:
         try:
             await self.edge.app(self.scope, self.receive, self.send)
-        except (TooLargeError, UnavailableError) as error:  # while the body was read, outside of any route
+        except (TooLargeError, TooSlowError) as error:  # while the body was read, outside of any route
             if self.status:
                 raise
             await problem(error, self.id, {"Connection": "close"})(self.scope, self._receive, self.send)
@@ -98,13 +99,18 @@ class _Visit:
             return TooLargeError(f"the headers are larger than {MAX_HEADERS} bytes", "send fewer")
         if "transfer-encoding" in self.headers and "content-length" in self.headers:  # a proxy may read it otherwise
             return InvalidInputError("the body has two lengths", "send Content-Length or Transfer-Encoding, not both")
-        who = self.headers.get("authorization") or client_address(self.scope, options.trusted_proxies)
+        who = client_address(self.scope, options.trusted_proxies)
         if self.scope["path"] not in _QUIET and not self.edge.rate.admits(who):
             return TooManyError(f"more than {options.requests_per_minute} requests in a minute", "wait a moment")
         declared = self.headers.get("content-length", "")
-        if declared.isascii() and declared.isdigit() and int(declared[:20]) > options.max_body:
-            return _too_large(options.max_body)
+        if declared.isascii() and declared.isdigit() and int(declared[:20]) > self._most():
+            return _too_large(self._most())
         return None
+
+    def _most(self) -> int:
+        """Return how large the body may be: documents are read into memory, and bytes are not."""
+        options = self.edge.options
+        return options.max_body if _OF_BYTES.match(self.scope["path"]) else options.max_document
 
     async def receive(self) -> Message:
         """Receive a piece of the body, soon and not too much of it."""
@@ -112,11 +118,11 @@ class _Visit:
             async with asyncio.timeout(self.edge.options.seconds if not self.ended else None):
                 message = await self._receive()
         except TimeoutError:
-            raise UnavailableError("the body did not come in time", "send it again, faster") from None
+            raise TooSlowError("the body did not come in time", "send it again, faster") from None
         self.ended = self.ended or (message["type"] == "http.request" and not message.get("more_body", False))
         self.received += len(message.get("body", b""))
-        if self.received > self.edge.options.max_body:
-            raise _too_large(self.edge.options.max_body)
+        if self.received > self._most():
+            raise _too_large(self._most())
         return message
 
     async def send(self, message: Message) -> None:

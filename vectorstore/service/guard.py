@@ -10,10 +10,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from vectorstore.accounts.access import granted
-from vectorstore.accounts.caller import ANONYMOUS, Caller, authenticate
+from vectorstore.accounts.caller import ANONYMOUS, Caller, authenticate, renewed
 from vectorstore.accounts.rights import Right
 from vectorstore.errors import NotAllowedError, NotAuthenticatedError
 from vectorstore.service.options import Options
+from vectorstore.service.problems import TooManyError
 from vectorstore.service.uses import Uses, note
 from vectorstore.store import Store, events
 
@@ -73,6 +74,8 @@ class Needs:
         text = None if credentials is None else credentials.credentials
         desk = await run_in_threadpool(self._desk, request, text)
         request.state.user, request.state.token = desk.caller.name, desk.caller.token
+        if desk.caller.token is not None and not request.app.state.rate.admits(desk.caller.token):
+            raise TooManyError(f"more than {desk.options.requests_per_minute} requests in a minute", "wait a moment")
         # Set here, in the request's own task, it is known wherever the route's function runs.
         events.act(desk.caller.name or "anonymous", desk.caller.token)
         if self._uses.due(desk.caller):
@@ -102,6 +105,16 @@ class Needs:
             raise NotAllowedError("the token is not made for this", "use one with a wider scope")
         if self.right >= Right.ADMIN and not caller.admin:
             raise NotAllowedError("only administrators may do this", "ask one of them")
+
+
+def require_still(desk: Desk, right: Right) -> None:
+    """Check again, after a body that may have taken its time, that the caller may do this.
+
+    Raises:
+        NotAuthenticatedError, NotFoundError, NotAllowedError: as when the request began.
+    """
+    with desk.store.database.read() as session:
+        granted(session, renewed(session, desk.caller), desk.namespace, right)
 
 
 Health = Annotated[Desk, Depends(Needs(None, ask=False))]

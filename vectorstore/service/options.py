@@ -23,6 +23,7 @@ class Options:
         accel: the place below which a faster server in front has the folder of blobs (`X-Accel-Redirect`); or nothing.
         presign: seconds for which a bucket's signed URL is good, to which downloads are redirected; 0 to send them.
         uploads: bodies that are received at once, per process; they wait for their senders.
+        uploads_of_one: of these, those of one user.
         threads: requests that are worked on at once, per process.
         url: where people reach the service: `https://vectors.example`.
         oidc_issuer: the OpenID provider that people sign in with; or nothing.
@@ -36,7 +37,7 @@ class Options:
     max_blob: int = 1 << 30
     max_document: int = 1 << 20
     requests_per_minute: int = 3000
-    seconds: float = 30
+    seconds: float = 30.0
     upload_time: timedelta = timedelta(days=1)
     open_namespaces: bool = False
     trusted_proxies: int = 0
@@ -44,6 +45,7 @@ class Options:
     accel: str = ""
     presign: int = 0
     uploads: int = 64
+    uploads_of_one: int = 16
     threads: int = 12
     url: str = ""
     oidc_issuer: str = ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
@@ -22,6 +23,8 @@ from vectorstore.errors import (
     VectorstoreError,
 )
 
+log = structlog.get_logger("vectorstore.service")
+_OURS = {500: "something is wrong here", 503: "something that this needs cannot be reached"}
 MEDIA_TYPE = "application/problem+json"
 CODES: Mapping[type[VectorstoreError], tuple[int, str]] = {
     VectorstoreError: (500, "failed"),
@@ -62,6 +65,10 @@ class TooLargeError(InvalidInputError):
     """More bytes than are taken."""
 
 
+class TooSlowError(UnavailableError):
+    """A body that did not come in time."""
+
+
 class TooManyError(UnavailableError):
     """More requests than are taken."""
 
@@ -71,6 +78,7 @@ OWN: Mapping[type[VectorstoreError], tuple[int, str]] = {
     PreconditionError: (412, "precondition"),
     TooLargeError: (413, "too-large"),
     TooManyError: (429, "too-many"),
+    TooSlowError: (408, "too-slow"),
 }
 
 
@@ -78,6 +86,16 @@ def problem(error: VectorstoreError, request: str = "", headers: Mapping[str, st
     """Return the answer for an error; `request` is the request's id."""
     status, code = _status(error)
     extra = dict(headers or {})
+    if status in _OURS:  # it may name folders and databases: the log has it
+        log.error("problem", id=request, problem=str(error))
+        return answer(
+            status,
+            code,
+            _OURS[status],
+            "try again, or tell whoever runs the service this id",
+            request,
+            extra | {"Retry-After": "1"},
+        )
     if status == HTTPStatus.UNAUTHORIZED:
         extra["WWW-Authenticate"] = 'Bearer realm="steering-vectorstore"'
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
@@ -88,7 +106,7 @@ def problem(error: VectorstoreError, request: str = "", headers: Mapping[str, st
 def said(error: VectorstoreError) -> dict[str, Any]:
     """Return what a problem says, where it is a part of an answer."""
     status, code = _status(error)
-    return {"status": status, "code": code, "detail": error.problem, "hint": error.hint}
+    return {"status": status, "code": code, "detail": _OURS.get(status, error.problem), "hint": error.hint}
 
 
 def _status(error: VectorstoreError) -> tuple[int, str]:
@@ -108,7 +126,7 @@ def answer(  # noqa: PLR0913, PLR0917 - a problem has this many parts
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what a route says of its problems: those that every route has, and these."""
-    always = (400, 401, 404, 413, 422, 429, 500, 503)
+    always = (400, 401, 404, 408, 413, 422, 429, 500, 503)
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}
         for status in sorted({*always, *statuses})

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from sqlalchemy import func, select
 
 from vectorstore.accounts.access import visible
-from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from vectorstore.accounts.rights import Right
+from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError
 from vectorstore.manifest import Manifest
 from vectorstore.service.desk_versions import KINDS
-from vectorstore.service.guard import Desk
+from vectorstore.service.guard import Desk, require_still
 from vectorstore.service.shapes import NameParts
 from vectorstore.store.receive import read_manifest
 from vectorstore.store.save import commit_blobs
 from vectorstore.store.schema import NamespaceRow, VersionBlobRow, VersionRow
+from vectorstore.store.team_schema import UploadRow
 from vectorstore.store.upkeep.stored_draft import stored_draft
 from vectorstore.store.uploads import missing
 from vectorstore.store.version import Saved
@@ -29,6 +31,7 @@ def publish(desk: Desk, path: NameParts, digest: str, data: bytes) -> Saved:
         InvalidInputError: when it is of the other kind, or too large.
         ConflictError: when blobs were not sent, or a quota is used up.
     """
+    require_still(desk, Right.WRITE)  # the body may have taken its time
     manifest = read_manifest(data)
     if manifest.digest != digest:
         raise IntegrityError(f"the manifest has the digest {manifest.digest}", "send what you announced")
@@ -49,8 +52,9 @@ def publish(desk: Desk, path: NameParts, digest: str, data: bytes) -> Saved:
 
 def _saved(desk: Desk, path: NameParts, manifest: Manifest, data: bytes) -> Saved:
     blobs = desk.store.blobs
-    draft = replace(stored_draft(manifest, blobs.open), namespace=path.namespace, name=path.name)
-    _require_seen(desk, [*draft.about.parents, *(term.digest for term in draft.terms)])
+    with desk.store.database.read() as session:
+        among = frozenset(session.scalars(select(NamespaceRow.id).where(visible(desk.caller))))
+    draft = replace(stored_draft(manifest, blobs.open), namespace=path.namespace, name=path.name, among=among)
     staged = blobs.stage(data)
     try:
         return commit_blobs(desk.store.database, blobs, draft, [staged], manifest.blobs)
@@ -58,14 +62,23 @@ def _saved(desk: Desk, path: NameParts, manifest: Manifest, data: bytes) -> Save
         staged.discard()
 
 
-def _require_seen(desk: Desk, digests: Sequence[str]) -> None:
-    """Refuse to pin or build on versions that the caller may not see, in the words for those that are not there."""
+def require_room_to_send(desk: Desk, size: int) -> None:
+    """Refuse bytes beyond a namespace's quota: what it was sent and no version has counts too.
+
+    Raises:
+        ConflictError: when there is no room.
+    """
+    versions = select(VersionBlobRow.digest).join(VersionRow, VersionRow.id == VersionBlobRow.version_id)
+    saved = versions.where(VersionRow.namespace_id == desk.namespace_id)
+    mine = UploadRow.namespace_id == desk.namespace_id, UploadRow.expires_at > datetime.now(UTC)
+    waiting = select(func.sum(UploadRow.size)).where(*mine, UploadRow.digest.not_in(saved))
     with desk.store.database.read() as session:
-        seen = select(VersionRow.digest).join(NamespaceRow, NamespaceRow.id == VersionRow.namespace_id)
-        found = set(session.scalars(seen.where(VersionRow.digest.in_(digests), visible(desk.caller))))
-    for digest in digests:
-        if digest not in found:
-            raise NotFoundError(f"{digest[:19]}, which it needs, is not in this library", "push that first")
+        most = session.get_one(NamespaceRow, desk.namespace_id).max_bytes
+        sent = 0 if most is None else int(session.scalar(waiting) or 0)
+    if most is not None and sent + size > most:
+        raise ConflictError(
+            f"{sent} bytes that no version has were sent to {desk.namespace}, and its quota is {most}", "save versions"
+        )
 
 
 def _require_room(desk: Desk, namespace: NamespaceRow, manifest: Manifest) -> None:

@@ -82,6 +82,8 @@ def configure_logs() -> None:
         structlog.processors.JSONRenderer(),
     ]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final))
+    for name in ("httpx2", "httpcore2", "httpcore"):  # they would write whole URLs, which may hold secrets
+        logging.getLogger(name).setLevel(logging.WARNING)
     root = logging.getLogger()
     root.handlers, root.level = [handler], logging.INFO
 

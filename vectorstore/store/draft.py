@@ -68,6 +68,7 @@ class Draft:
         card: of a vector; None for recipes.
         directions: of a vector; empty for recipes.
         terms: of a recipe.
+        among: the rows of the namespaces whose versions it may be made of; None for all.
         number: the one that the version shall have; None for the next one of its name.
     """
 
@@ -80,6 +81,7 @@ class Draft:
     directions: Mapping[Place, Direction] = field(default_factory=dict)
     terms: tuple[Term, ...] = ()
     number: int | None = None
+    among: frozenset[int] | None = None
 
 
 def draft_vector(name: str, vector: SteeringVector, card: Card, about: About) -> Draft:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import Session
 
 from vectorstore.errors import NotFoundError
@@ -17,16 +17,16 @@ def pinned(session: Session, draft: Draft) -> list[int]:
     Raises:
         NotFoundError: when one is not in the library.
     """
-    return [_pinned_version(session, term, draft.namespace) for term in draft.terms]
+    return [_pinned_version(session, term, draft) for term in draft.terms]
 
 
-def _pinned_version(session: Session, term: Term, own: str) -> int:
+def _pinned_version(session: Session, term: Term, draft: Draft) -> int:
     """Return the version that a term names; else the same in the recipe's own namespace, where both were received."""
     named = select(VersionRow.id).join(VersionRow.artifact).join(ArtifactRow.namespace)
-    alike = named.where(VersionRow.digest == term.digest)
+    alike = named.where(VersionRow.digest == term.digest, _allowed(draft))
     found = session.scalar(alike.where(NamespaceRow.name == term.namespace, ArtifactRow.name == term.name))
     if found is None:
-        found = session.scalar(alike.where(NamespaceRow.name == own).order_by(VersionRow.id).limit(1))
+        found = session.scalar(alike.where(NamespaceRow.name == draft.namespace).order_by(VersionRow.id).limit(1))
     if found is None:
         raise NotFoundError(
             f"the recipe pins {term.namespace}/{term.name} at {term.digest[:19]}, which is not in this library",
@@ -41,14 +41,19 @@ def parents(session: Session, draft: Draft) -> list[int]:
     Raises:
         NotFoundError: when one is not in the library.
     """
-    return [_parent(session, digest, draft.namespace) for digest in dict.fromkeys(draft.about.parents)]
+    return [_parent(session, digest, draft) for digest in dict.fromkeys(draft.about.parents)]
 
 
-def _parent(session: Session, digest: str, own: str) -> int:
+def _parent(session: Session, digest: str, draft: Draft) -> int:
     """Return the oldest version of a digest; one of the draft's own namespace, where there is one."""
     alike = select(VersionRow.id).join(NamespaceRow, NamespaceRow.id == VersionRow.namespace_id)
-    oldest = alike.where(VersionRow.digest == digest).order_by(NamespaceRow.name != own, VersionRow.id)
+    mine = alike.where(VersionRow.digest == digest, _allowed(draft))
+    oldest = mine.order_by(NamespaceRow.name != draft.namespace, VersionRow.id)
     found = session.scalar(oldest.limit(1))
     if found is None:
         raise NotFoundError(f"the parent {digest[:19]} is not in this library", "save the parent first")
     return found
+
+
+def _allowed(draft: Draft) -> ColumnElement[bool]:
+    return true() if draft.among is None else VersionRow.namespace_id.in_(draft.among)

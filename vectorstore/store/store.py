@@ -328,10 +328,11 @@ class Store:
                 events.record(session, row.namespace_id, done.action, subject, before=done.before, after=done.after)
             return version
 
-    def delete(self, reference: str | Reference, reason: str = "") -> Version:
+    def delete(self, reference: str | Reference, reason: str = "", *, guards: Sequence[ChangeVersion] = ()) -> Version:
         """Delete a version for good, and return what it was; its number never means anything else.
 
-        Its bytes go with `vectorstore.store.upkeep.gc.collect`, some time later.
+        Its bytes go with `vectorstore.store.upkeep.gc.collect`, some time later. `guards` see the version under the
+        lock of its name, change nothing, and raise if it shall stay.
 
         Raises:
             InvalidInputError: for a bare name: a version is deleted by its number, an alias or its digest.
@@ -344,6 +345,8 @@ class Store:
         with self.database.write() as session:
             row = changes.locked(session, parsed)
             version, namespace_id = assemble(session, [row.id])[0], row.namespace_id
+            for guard in guards:
+                guard(session, row, version)
             done = deletion.remove(session, row, version, reason)
             events.record(session, namespace_id, done.action, str(version), before=done.before, after=done.after)
             return version

@@ -116,6 +116,8 @@ def finish(store: Store, namespace_id: int, upload_id: str) -> Upload:
     try:
         done = _publish(store, row, store.blobs.parts(row.id))
     except IntegrityError:
+        if (present := find(store, namespace_id, upload_id)).finished:  # by another request, which had the parts
+            return present
         cancel(store, namespace_id, upload_id)
         raise
     store.blobs.drop_parts(row.id)

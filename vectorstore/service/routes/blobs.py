@@ -10,13 +10,15 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 from fastapi import APIRouter, Header, Path, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from vectorstore.canonical import Json
 from vectorstore.errors import NotAllowedError
 from vectorstore.service.blob_answer import blob_size, send_blob
 from vectorstore.service.guard import Desk, Reading, Writing
-from vectorstore.service.problems import TooLargeError, documented
+from vectorstore.service.problems import TooLargeError, TooManyError, documented
+from vectorstore.service.publish import require_room_to_send
 from vectorstore.service.shapes import BlobOut, Digest, Namespace, UploadIn, UploadOut
 from vectorstore.store import uploads
 
@@ -33,13 +35,14 @@ Taken = TypeVar("Taken")
 )
 @router.head("/blobs/{digest}", responses={200: _BYTES, **_ETAG, **documented(403)}, response_class=Response)
 def download(
+    request: Request,
     desk: Reading,
     namespace: Namespace,
     digest: Digest,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Return bytes that a version of this namespace has; they never change."""
-    return send_blob(desk, digest, blob_size(desk, digest), if_none_match)
+    return send_blob(desk, digest, blob_size(desk, digest), if_none_match, head=request.method == "HEAD")
 
 
 @router.put(
@@ -51,9 +54,11 @@ def download(
 )
 async def put(request: Request, desk: Writing, namespace: Namespace, digest: Digest) -> Response:
     """Send bytes in one piece; a version that has them must be saved before they expire."""
+    declared = request.headers.get("content-length", "")
+    await run_in_threadpool(require_room_to_send, desk, int(declared) if declared.isdigit() else 0)
     keep = desk.options.upload_time
     take = partial(uploads.accept, desk.store, desk.namespace_id, _user(desk), digest, keep=keep)
-    size = await _with_body(request, take)
+    size = await _with_body(request, desk, take)
     return JSONResponse({"digest": digest, "size": size}, 201)
 
 
@@ -64,6 +69,7 @@ def begin(desk: Writing, namespace: Namespace, wanted: UploadIn) -> Response:
     """Begin to send bytes in parts."""
     if wanted.size > desk.options.max_blob:
         raise TooLargeError(f"a blob of {wanted.size} bytes", f"{desk.options.max_blob} are taken at most")
+    require_room_to_send(desk, wanted.size)
     keep = desk.options.upload_time
     row = uploads.begin(desk.store, desk.namespace_id, _user(desk), wanted.digest, wanted.size, keep=keep)
     return JSONResponse(_shown(row), 201, {"Location": f"/v1/{namespace}/uploads/{row.id}"})
@@ -90,7 +96,7 @@ async def append(
 ) -> Response:
     """Send a part; it begins where the parts before it end."""
     take = partial(uploads.append, desk.store, desk.namespace_id, upload, upload_offset)
-    return JSONResponse(_shown(await _with_body(request, take)))
+    return JSONResponse(_shown(await _with_body(request, desk, take)))
 
 
 @router.post(
@@ -110,7 +116,7 @@ def cancel(desk: Writing, namespace: Namespace, upload: Upload) -> Response:
     return Response(status_code=204)
 
 
-async def _with_body(request: Request, take: Callable[[Iterator[bytes]], Taken]) -> Taken:
+async def _with_body(request: Request, desk: Desk, take: Callable[[Iterator[bytes]], Taken]) -> Taken:
     """Run `take` in a thread, and hand it the body piece by piece.
 
     It waits for its sender, so it is not one of the threads that all other requests share.
@@ -125,8 +131,14 @@ async def _with_body(request: Request, take: Callable[[Iterator[bytes]], Taken])
             if chunk:
                 yield chunk
 
-    waiting: anyio.CapacityLimiter = request.app.state.bodies
-    return await anyio.to_thread.run_sync(lambda: take(body()), limiter=waiting)
+    state, user = request.app.state, _user(desk)
+    if state.senders[user] >= state.options.uploads_of_one:
+        raise TooManyError(f"{state.senders[user]} bodies are being received from you", "send fewer at once")
+    state.senders[user] += 1
+    try:
+        return await anyio.to_thread.run_sync(lambda: take(body()), limiter=state.bodies)
+    finally:
+        state.senders[user] -= 1
 
 
 def _user(desk: Desk) -> int:

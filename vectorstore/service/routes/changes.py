@@ -6,14 +6,17 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
+from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
+from vectorstore.accounts import review
 from vectorstore.service import desk_versions as versions
 from vectorstore.service.edits import edits_of
 from vectorstore.service.guard import Desk, Maintaining, Writing
 from vectorstore.service.problems import documented
 from vectorstore.service.shapes import ChangesIn, IfMatch, ReasonIn, VersionOut, VersionParts, VersionPath
 from vectorstore.store import changes
+from vectorstore.store.schema import VersionRow
 from vectorstore.store.store import ChangeVersion
 from vectorstore.store.texts import check_text
 from vectorstore.store.version import Version
@@ -26,7 +29,8 @@ Reason = Annotated[str, Header(max_length=1000, description="Why; kept in the lo
 @router.patch("", responses=_SHOWN, response_class=JSONResponse)
 def change(desk: Writing, path: VersionPath, wanted: ChangesIn, if_match: IfMatch = None) -> Response:
     """Change labels, presets or the description, all or nothing."""
-    return _changed(desk, path, if_match, *edits_of(wanted))
+    free = [partial(review.require_unprotected, right=desk.right)] if wanted.presets else []
+    return _changed(desk, path, if_match, *free, *edits_of(wanted))
 
 
 @router.post("/yank", responses=_SHOWN, response_class=JSONResponse)
@@ -58,10 +62,13 @@ def undeprecate(desk: Maintaining, path: VersionPath, if_match: IfMatch = None) 
 @router.delete("", status_code=204, responses=documented(403, 409, 412), response_class=Response)
 def delete(desk: Maintaining, path: VersionPath, x_reason: Reason = "", if_match: IfMatch = None) -> Response:
     """Delete a version for good; its number never means anything else."""
-    reference = versions.reference(path, path.which)
-    version = versions.find(desk, path, path.which)
-    versions.require_match(versions.state(version), if_match)
-    desk.store.delete(reference, x_reason)
+
+    def expect(_session: Session, _row: VersionRow, version: Version) -> None:
+        versions.require_kind(version, path.kind)
+        versions.require_match(versions.state(version), if_match)
+
+    free = partial(review.require_unprotected, right=desk.right)
+    desk.store.delete(versions.reference(path, path.which), x_reason, guards=(expect, free))
     return Response(status_code=204)
 
 

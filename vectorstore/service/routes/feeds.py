@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from vectorstore.accounts.access import access
 from vectorstore.accounts.rights import Right
 from vectorstore.canonical import Json
-from vectorstore.errors import VectorstoreError
+from vectorstore.errors import NotAuthenticatedError, VectorstoreError
 from vectorstore.reference import parse_reference
 from vectorstore.service import desk_versions as versions
 from vectorstore.service.guard import Desk, Open, Reading
@@ -41,7 +41,9 @@ def events(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=feed.MAX_LIMIT)] = 100,
 ) -> Response:
-    """List what was changed, when and by whom, oldest first."""
+    """List what was changed, when and by whom, oldest first; for those who are signed in."""
+    if desk.caller.user_id is None:  # it names people and what they may do
+        raise NotAuthenticatedError("events are shown to users", "sign in: steer login URL")
     found = feed.feed(desk.store, namespace, after=after, limit=limit)
     return JSONResponse({"events": [event.to_json() for event in found]})
 

@@ -38,14 +38,14 @@ def protections(desk: Reading, namespace: Namespace) -> Response:
 )
 def protect(desk: Maintaining, namespace: Namespace, alias: Alias, wanted: ProtectionIn) -> Response:
     """Let only maintainers move an alias, each time with somebody else's approval if that is wanted."""
-    made = review.protect(desk.store, desk.namespace_id, alias, needs_approval=wanted.needs_approval)
+    made = review.protect(desk.store, desk.namespace_id, alias, needs_approval=wanted.needs_approval, right=desk.right)
     return JSONResponse(made.to_json())
 
 
 @router.delete("/protections/{alias}", status_code=204, responses=documented(403), response_class=Response)
 def unprotect(desk: Maintaining, namespace: Namespace, alias: Alias) -> Response:
     """Let writers move an alias again."""
-    review.unprotect(desk.store, desk.namespace_id, alias)
+    review.unprotect(desk.store, desk.namespace_id, alias, right=desk.right)
     return Response(status_code=204)
 
 
