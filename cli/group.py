@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,9 +34,14 @@ class Entry:
     slow: bool = False
 
     def load(self) -> click.Command:
-        """Import the command."""
+        """Import the command; what libraries log meanwhile, such as torchao of its missing parts, is for nobody."""
         module, _, attribute = self.target.partition(":")
-        command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
+        before = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
+        finally:
+            logging.disable(before)
         return command
 
 
