@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import uuid
@@ -20,6 +21,7 @@ from vectorstore.store.database import upgrade
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported; else it knocks for most of a minute
 TEMPLATE = "library_template"
 
 
