@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from vectorstore.canonical import Json
 from vectorstore.errors import IntegrityError, MisfitError
@@ -64,12 +65,12 @@ class ModelIdentity:
         widths = fields.mapping("widths", int)
         if "resid_pre" not in widths or not set(widths) <= set(SITES) or min(widths.values()) < 1:
             raise IntegrityError("the model's widths are not those of sites", f"known sites: {', '.join(SITES)}")
-        return cls(
+        return _shared(
+            tuple(widths.items()),
             reference=fields.text("reference"),
             revision=fields.maybe("revision", str),
             architecture=fields.text("architecture"),
             layer_count=fields.integer("layer_count"),
-            widths=widths,
             dtype=fields.text("dtype"),
             tokenizer_digest=fields.text("tokenizer_digest"),
             fingerprint=fields.text("fingerprint"),
@@ -113,3 +114,9 @@ class ModelIdentity:
     def describe(self) -> str:
         """Return `HuggingFaceTB/SmolLM2 (30 layers of width 576)`."""
         return f"{self.reference} ({self.layer_count} layers of width {self.d_model})"
+
+
+@lru_cache(maxsize=64)
+def _shared(widths: tuple[tuple[str, int], ...], **others: Any) -> ModelIdentity:  # noqa: ANN401 - as the class says
+    """Return one object for the model of many cards: they are compared with each other, and held in memory."""
+    return ModelIdentity(widths=dict(widths), **others)

@@ -207,7 +207,7 @@ def _check_shape(origin: Origin, place: Place, tokens: Tokens, preset: str | Non
 
 def _check_pair(first: Ingredient, second: Ingredient, *, force: bool) -> None:
     mine, other = first.card.model, second.card.model
-    if mine == other:
+    if mine is other or mine == other:  # mostly one object: a model's cards share it
         return
     same_shape = mine.widths == other.widths and mine.layer_count == other.layer_count
     if mine.fit(other) == "mismatch" and not (force and same_shape):

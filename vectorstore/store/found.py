@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ARRAY, ColumnElement, Connection, Row, Select, Text, any_, bindparam, cast, select, text
@@ -70,10 +68,18 @@ def _among(key: str, *, sqlite: bool) -> ColumnElement[bool]:
 
 
 def _found(connection: Connection, key: str, keys: Iterable[str]) -> Iterator[Found]:
+    """Yield the versions: each has as many rows as blobs, one after another."""
+    last: Sequence[Any] | None = None
+    blobs: list[BlobEntry] = []
     with undamaged():
-        rows = _rows(connection, _query(key, sqlite=is_sqlite(connection)), keys)
-        for _, same in groupby(rows, itemgetter(0)):
-            yield _one(list(same))
+        for row in _rows(connection, _query(key, sqlite=is_sqlite(connection)), keys):
+            if last is not None and row[0] != last[0]:
+                yield _one(last, blobs)
+                blobs = []
+            blobs.append(BlobEntry(*row[5:]))
+            last = row
+        if last is not None:
+            yield _one(last, blobs)
 
 
 def _rows(connection: Connection, query: Select[Any], keys: Iterable[str]) -> Iterator[Row[Any]]:
@@ -83,15 +89,7 @@ def _rows(connection: Connection, query: Select[Any], keys: Iterable[str]) -> It
         yield from connection.execute(query, {"keys": json.dumps(some) if sqlite else some}).all()
 
 
-def _one(rows: Sequence[Sequence[Any]]) -> Found:
-    """Return the version of its rows, one for each of its blobs."""
-    _, full_name, number, digest, method = rows[0][:5]
+def _one(row: Sequence[Any], blobs: Iterable[BlobEntry]) -> Found:
+    _, full_name, number, digest, method, *_ = row
     namespace, _, name = full_name.partition("/")
-    return Found(
-        namespace=namespace,
-        name=name,
-        number=number,
-        digest=digest,
-        kind="recipe" if method is None else "vector",
-        blobs=tuple(BlobEntry(media_type, blob, size) for _, _, _, _, _, media_type, blob, size in rows),
-    )
+    return Found(namespace, name, number, digest, "recipe" if method is None else "vector", tuple(blobs))
