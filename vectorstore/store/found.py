@@ -76,7 +76,7 @@ def _found(connection: Connection, key: str, keys: Iterable[str]) -> Iterator[Fo
             if last is not None and row[0] != last[0]:
                 yield _one(last, blobs)
                 blobs = []
-            blobs.append(BlobEntry(*row[5:]))
+            blobs.append(BlobEntry(row[5], row[6], row[7]))
             last = row
         if last is not None:
             yield _one(last, blobs)
