@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Connection, Row, Select, Text, any_, bindparam, cast, select, text
+from sqlalchemy import ARRAY, ColumnElement, Connection, Select, Text, any_, bindparam, cast, select, text
 
 from vectorstore.identity import ModelIdentity
 from vectorstore.manifest import BlobEntry
@@ -76,13 +76,13 @@ def _found(connection: Connection, key: str, keys: Iterable[str]) -> Iterator[Fo
             if last is not None and row[0] != last[0]:
                 yield _one(last, blobs)
                 blobs = []
-            blobs.append(BlobEntry(row[5], row[6], row[7]))
+            blobs.append(BlobEntry(*row[5:]))
             last = row
         if last is not None:
             yield _one(last, blobs)
 
 
-def _rows(connection: Connection, query: Select[Any], keys: Iterable[str]) -> Iterator[Row[Any]]:
+def _rows(connection: Connection, query: Select[Any], keys: Iterable[str]) -> Iterator[Any]:
     wanted, sqlite = sorted(set(keys)), is_sqlite(connection)
     for start in range(0, len(wanted), AT_ONCE):
         some = wanted[start : start + AT_ONCE]
