@@ -8,7 +8,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CompoundSelect, Select, Text, cast, literal_column, null, select, text, union_all
+from sqlalchemy import CompoundSelect, Connection, Select, Text, cast, literal_column, null, select, text, union_all
 
 from vectorstore.manifest import BlobEntry
 from vectorstore.place import Place
@@ -44,7 +44,7 @@ _PARTS = (
 _WIDEST = max(len(names) for _, names in _PARTS)
 
 
-def assemble(session: Session, ids: Sequence[int]) -> list[Version]:
+def assemble(session: Connection | Session, ids: Sequence[int]) -> list[Version]:
     """Return the versions of these rows, in this order.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
 from vectorstore.store.assembly import assemble
@@ -17,7 +17,7 @@ from vectorstore.store.summary import to_text
 from vectorstore.store.version import Page, Version
 
 
-def load(session: Session, version_id: int) -> Version:
+def load(session: Connection | Session, version_id: int) -> Version:
     """Return one version by its row."""
     return read_versions(session, [version_id])[0]
 
@@ -33,12 +33,12 @@ def summarise(session: Session, version_ids: Iterable[int]) -> list[Version]:
     return versions
 
 
-def make_findable(session: Session, version_id: int, version: Version) -> None:
-    """Let text search find a version by what is now said about it."""
+def make_findable(session: Connection | Session, version_id: int, version: Version, *, known: bool = True) -> None:
+    """Let text search find a version by what is now said about it; one that is new is not `known` to it yet."""
     model = (version.model.reference, version.model.architecture) if version.model else ()
     labels = (text for label in version.labels.items() for text in label)
     texts = (version.name, version.description, *labels, *version.authors, version.method or "", *model)
-    search.index(session, version_id, texts)
+    search.index(session, version_id, texts, known=known)
 
 
 def history(session: Session, namespace: str, name: str, limit: int, after: str | None) -> Page:

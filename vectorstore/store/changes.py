@@ -18,7 +18,7 @@ from vectorstore.store.catalogue import summarise
 from vectorstore.store.newest import appoint
 from vectorstore.store.presets import check_preset
 from vectorstore.store.reading import undamaged
-from vectorstore.store.rows import preset_row
+from vectorstore.store.rows import preset_values
 from vectorstore.store.schema import AliasRow, ArtifactRow, LabelRow, PresetRow, VersionRow
 from vectorstore.store.texts import MAX_DESCRIPTION, check_label, check_text
 from vectorstore.store.version import Version
@@ -113,9 +113,7 @@ def set_preset(session: Session, row: VersionRow, version: Version, name: str, p
     old = version.presets.get(name)
     if old == preset:
         return None
-    new = preset_row(name, preset)
-    new.version_id = row.id
-    session.merge(new)
+    session.merge(PresetRow(version_id=row.id, **preset_values(name, preset)))
     return Change("preset.set", None if old is None else {name: old.to_json()}, {name: preset.to_json()})
 
 

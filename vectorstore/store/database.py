@@ -101,6 +101,12 @@ class Database:
         with translated(self.url), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
+    @contextmanager
+    def change(self) -> Iterator[Connection]:
+        """Give a connection whose changes are all kept at the end, or none of them: `write` without the ORM."""
+        with translated(self.url), self._writer.begin() as connection:
+            yield connection
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()

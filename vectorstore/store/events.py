@@ -12,14 +12,21 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from vectorstore.canonical import Json, canonical_bytes, digest
 from vectorstore.errors import IntegrityError
-from vectorstore.store.schema import EventRow, NamespaceRow
+from vectorstore.store.schema import EventRow, NamespaceRow, table_of
 
 BATCH = 1000
+_NAMESPACES = table_of(NamespaceRow)
+_MINE = update(_NAMESPACES).where(_NAMESPACES.c.id == bindparam("namespace"))
+_COUNT = _MINE.values(event_seq=_NAMESPACES.c.event_seq + 1).returning(
+    _NAMESPACES.c.event_seq, _NAMESPACES.c.event_hash
+)
+_ADD = insert(table_of(EventRow))
+_CLOSE = _MINE.values(event_hash=bindparam("hash"))
 _acting: ContextVar[tuple[str, str | None] | None] = ContextVar("acting", default=None)
 
 
@@ -49,7 +56,7 @@ def actor() -> str:
 
 
 def record(  # noqa: PLR0913 - an event has this many parts
-    session: Session,
+    session: Connection | Session,
     namespace_id: int,
     action: str,
     subject: str,
@@ -58,27 +65,23 @@ def record(  # noqa: PLR0913 - an event has this many parts
     after: Json | None = None,
 ) -> None:
     """Add an event; the last thing a transaction does, since the namespace's row stays locked until it ends."""
-    session.flush()
-    seq, previous = session.execute(
-        update(NamespaceRow)
-        .where(NamespaceRow.id == namespace_id)
-        .values(event_seq=NamespaceRow.event_seq + 1)
-        .returning(NamespaceRow.event_seq, NamespaceRow.event_hash)
-    ).one()
-    event = EventRow(
-        namespace_id=namespace_id,
-        seq=seq,
-        created_at=datetime.now(UTC),
-        actor=actor(),
-        token=_acting_token(),
-        action=action,
-        subject=subject,
-        before=before,
-        after=after,
-    )
-    event.hash = chained(event, previous)
-    session.add(event)
-    session.execute(update(NamespaceRow).where(NamespaceRow.id == namespace_id).values(event_hash=event.hash))
+    if isinstance(session, Session):
+        session.flush()
+    seq, previous = session.execute(_COUNT, {"namespace": namespace_id}).one()
+    values = {
+        "namespace_id": namespace_id,
+        "seq": seq,
+        "created_at": datetime.now(UTC),
+        "actor": actor(),
+        "token": _acting_token(),
+        "action": action,
+        "subject": subject,
+        "before": before,
+        "after": after,
+    }
+    chain = chained(EventRow(**values), previous)
+    session.execute(_ADD, values | {"hash": chain})
+    session.execute(_CLOSE, {"namespace": namespace_id, "hash": chain})
 
 
 def _acting_token() -> str | None:

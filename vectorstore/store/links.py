@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, select, true
+from sqlalchemy import ColumnElement, Connection, select, true
 from sqlalchemy.orm import Session
 
 from vectorstore.errors import NotFoundError
@@ -11,7 +11,7 @@ from vectorstore.store.draft import Draft
 from vectorstore.store.schema import ArtifactRow, NamespaceRow, VersionRow
 
 
-def pinned(session: Session, draft: Draft) -> list[int]:
+def pinned(session: Connection | Session, draft: Draft) -> list[int]:
     """Return the rows of the versions that a recipe pins.
 
     Raises:
@@ -20,7 +20,7 @@ def pinned(session: Session, draft: Draft) -> list[int]:
     return [_pinned_version(session, term, draft) for term in draft.terms]
 
 
-def _pinned_version(session: Session, term: Term, draft: Draft) -> int:
+def _pinned_version(session: Connection | Session, term: Term, draft: Draft) -> int:
     """Return the version that a term names; else the same in the recipe's own namespace, where both were received."""
     named = select(VersionRow.id).join(VersionRow.artifact).join(ArtifactRow.namespace)
     alike = named.where(VersionRow.digest == term.digest, _allowed(draft))
@@ -35,7 +35,7 @@ def _pinned_version(session: Session, term: Term, draft: Draft) -> int:
     return found
 
 
-def parents(session: Session, draft: Draft) -> list[int]:
+def parents(session: Connection | Session, draft: Draft) -> list[int]:
     """Return the rows of the versions that a version was made from.
 
     Raises:
@@ -44,7 +44,7 @@ def parents(session: Session, draft: Draft) -> list[int]:
     return [_parent(session, digest, draft) for digest in dict.fromkeys(draft.about.parents)]
 
 
-def _parent(session: Session, digest: str, draft: Draft) -> int:
+def _parent(session: Connection | Session, digest: str, draft: Draft) -> int:
     """Return the oldest version of a digest; one of the draft's own namespace, where there is one."""
     alike = select(VersionRow.id).join(NamespaceRow, NamespaceRow.id == VersionRow.namespace_id)
     mine = alike.where(VersionRow.digest == digest, _allowed(draft))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.orm import Session
 
 from vectorstore.store import catalogue
@@ -12,12 +12,13 @@ from vectorstore.store.schema import VersionRow
 from vectorstore.store.version import Version
 
 
-def appoint(session: Session, artifact_id: int) -> None:
+def appoint(session: Connection | Session, artifact_id: int) -> None:
     """Mark the newest version of a name that is not yanked, and let text search find it instead of the one before.
 
     The name has to be locked.
     """
-    session.flush()
+    if isinstance(session, Session):
+        session.flush()
     mine = VersionRow.artifact_id == artifact_id
     usable = select(VersionRow.id).where(mine, VersionRow.yanked_at.is_(None))
     chosen = session.scalar(usable.order_by(VersionRow.number.desc()).limit(1))

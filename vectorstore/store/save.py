@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import case, select
+from sqlalchemy import Connection, bindparam, case, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -28,22 +28,9 @@ from vectorstore.store import catalogue, events
 from vectorstore.store.blobs.protocol import Blobs, Staged
 from vectorstore.store.database import Database
 from vectorstore.store.draft import Draft
+from vectorstore.store.insertion import Name, insert_version
 from vectorstore.store.links import parents, pinned
-from vectorstore.store.newest import appoint
-from vectorstore.store.rows import preset_row, site_row
-from vectorstore.store.schema import (
-    ArtifactRow,
-    AuthorRow,
-    Base,
-    BlobRow,
-    LabelRow,
-    LineageRow,
-    NamespaceRow,
-    RecipeTermRow,
-    TombstoneRow,
-    VersionBlobRow,
-    VersionRow,
-)
+from vectorstore.store.schema import ArtifactRow, Base, BlobRow, NamespaceRow, TombstoneRow, VersionRow, table_of
 from vectorstore.store.tables import is_sqlite
 from vectorstore.store.version import Saved
 
@@ -51,6 +38,40 @@ LEASE = timedelta(hours=1)
 RESERVED = "system"
 """The namespace whose events tell of users and tokens; nothing is saved there."""
 _OTHER = "let it have another number, or another name"
+
+# Statements are made once: making one takes longer than running it.
+_BLOBS, _NAMES, _NAMESPACES = table_of(BlobRow), table_of(ArtifactRow), table_of(NamespaceRow)
+_VERSIONS, _TOMBSTONES = table_of(VersionRow), table_of(TombstoneRow)
+_NAMESPACE = select(_NAMESPACES.c.id).where(_NAMESPACES.c.name == bindparam("namespace"))
+_NAME = (
+    select(*(_NAMES.c[column] for column in Name._fields))
+    .join_from(_NAMES, _NAMESPACES, _NAMESPACES.c.id == _NAMES.c.namespace_id)
+    .where(_NAMESPACES.c.name == bindparam("namespace"), _NAMES.c.name == bindparam("name"))
+)
+_LOCKED_NAME = _NAME.with_for_update(key_share=True, of=_NAMES)
+_OF_NAME = _VERSIONS.c.artifact_id == bindparam("name_id")
+_SAME = select(_VERSIONS.c.id).where(_OF_NAME, _VERSIONS.c.digest == bindparam("digest"))
+_NUMBERED = select(_VERSIONS.c.digest).where(_OF_NAME, _VERSIONS.c.number == bindparam("number"))
+_DELETED = select(_TOMBSTONES.c.number).where(
+    _TOMBSTONES.c.artifact_id == bindparam("name_id"), _TOMBSTONES.c.number == bindparam("number")
+)
+_AMONG = _BLOBS.c.digest.in_(bindparam("digests", expanding=True))
+_LOCKED_BLOBS = select(_BLOBS.c.leased_until).where(_AMONG).order_by(_BLOBS.c.digest).with_for_update()
+_MAKE_LIVE = update(_BLOBS).where(_AMONG).values(state="live", verified_at=bindparam("now"))
+
+
+def _leasing(statement: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
+    new = statement.excluded.leased_until
+    longer = case((_BLOBS.c.leased_until > new, _BLOBS.c.leased_until), else_=new)
+    return statement.on_conflict_do_update(index_elements=["digest"], set_={"leased_until": longer})
+
+
+_LEASE = {True: _leasing(sqlite.insert(_BLOBS)), False: _leasing(postgresql.insert(_BLOBS))}  # whether on SQLite
+_MAKE = {
+    (of is sqlite, row): of.insert(table_of(row)).on_conflict_do_nothing()
+    for of in (sqlite, postgresql)
+    for row in (NamespaceRow, ArtifactRow)
+}
 
 
 def commit(database: Database, blobs: Blobs, draft: Draft) -> Saved:
@@ -79,21 +100,21 @@ def commit_blobs(
         IntegrityError: when what was present was collected since it was checked.
     """
     every: list[Staged | BlobEntry] = [*staged, *present]
-    with database.write() as session:
-        check_name(session, draft)
-        pinned(session, draft)
-        parents(session, draft)
+    with database.change() as connection:
+        check_name(connection, draft)
+        pinned(connection, draft)
+        parents(connection, draft)
         until = datetime.now(UTC) + LEASE
-        lease(session, every, until)
+        lease(connection, every, until)
     for blob in staged:
         blob.publish()
     for entry in present:  # from the lease on they stay
         blobs.verify(entry.digest, entry.size, full=False)
-    with database.write() as session:
-        return _publish(session, draft, every, until)
+    with database.change() as connection:
+        return _publish(connection, draft, every, until)
 
 
-def check_name(session: Session, draft: Draft) -> None:
+def check_name(connection: Connection | Session, draft: Draft) -> None:
     """Refuse before anything is published what its name would refuse at the end.
 
     Raises:
@@ -102,135 +123,99 @@ def check_name(session: Session, draft: Draft) -> None:
     """
     if draft.namespace == RESERVED:
         raise NotAllowedError(f"nobody writes to '{RESERVED}'", "use a namespace of your own")
-    of_name = select(ArtifactRow).join(NamespaceRow).where(NamespaceRow.name == draft.namespace)
-    artifact = session.scalar(of_name.where(ArtifactRow.name == draft.name))
-    if artifact is not None:
-        _check_kind(artifact, draft)
-        if draft.number is not None and _existing(session, artifact.id, draft) is None:
-            _check_number(session, artifact.id, draft)
+    row = connection.execute(_NAME, {"namespace": draft.namespace, "name": draft.name}).one_or_none()
+    if row is None:
+        return
+    name = Name(*row)
+    _check_kind(name, draft)
+    if draft.number is not None and _existing(connection, name, draft) is None:
+        _check_number(connection, name, draft)
 
 
-def _check_kind(artifact: ArtifactRow, draft: Draft) -> None:
-    if artifact.kind != draft.manifest.kind:
+def _check_kind(name: Name, draft: Draft) -> None:
+    if name.kind != draft.manifest.kind:
         raise ConflictError(
-            f"{draft.name} is a {artifact.kind}, and this is a {draft.manifest.kind}", "choose another name"
+            f"{draft.name} is a {name.kind}, and this is a {draft.manifest.kind}", "choose another name"
         )
 
 
-def _check_number(session: Session, artifact_id: int, draft: Draft) -> None:
+def _check_number(connection: Connection | Session, name: Name, draft: Draft) -> None:
     """Refuse a number that another version of the name has, or had."""
     if draft.number is None:
         return
     named, coming = f"{short_name(f'{draft.namespace}/{draft.name}')}@{draft.number}", draft.manifest.digest[:19]
-    mine = VersionRow.artifact_id == artifact_id, VersionRow.number == draft.number
-    if (present := session.scalar(select(VersionRow.digest).where(*mine))) is not None:
+    mine = {"name_id": name.id, "number": draft.number}
+    if (present := connection.execute(_NUMBERED, mine).scalar()) is not None:
         raise ConflictError(f"{named} is {present[:19]} here, and {coming} there", _OTHER)
-    if session.get(TombstoneRow, (artifact_id, draft.number)) is not None:
+    if connection.execute(_DELETED, mine).scalar() is not None:
         raise ConflictError(f"{named} was deleted here, and {coming} has this number there", _OTHER)
 
 
-def lease(session: Session, staged: Sequence[Staged | BlobEntry], until: datetime) -> None:
-    """Note blobs as pending, or renew the lease of those that are there: until then they are kept."""
-    for blob in sorted(staged, key=lambda blob: blob.digest):
-        values = {"digest": blob.digest, "size": blob.size, "state": "pending", "leased_until": until}
-        statement = insert_into(session, BlobRow).values(values)
-        # A lease never gets shorter: this save may have waited for the row while another one renewed it.
-        longer = case((BlobRow.leased_until > until, BlobRow.leased_until), else_=until)
-        # Whoever collects it at this moment holds the row's lock until the file is gone; then this makes a new row.
-        session.execute(statement.on_conflict_do_update(index_elements=["digest"], set_={"leased_until": longer}))
+def lease(connection: Connection | Session, staged: Sequence[Staged | BlobEntry], until: datetime) -> None:
+    """Note blobs as pending, or renew the lease of those that are there: until then they are kept.
+
+    A lease never gets shorter: this save may have waited for the row while another one renewed it. Whoever collects a
+    blob at this moment holds the row's lock until the file is gone; then this makes a new row.
+    """
+    rows = {blob.digest: {"digest": blob.digest, "size": blob.size, "state": "pending"} for blob in staged}
+    if rows:
+        ordered = [rows[digest] | {"leased_until": until} for digest in sorted(rows)]
+        connection.execute(_LEASE[is_sqlite(connection)], ordered)
 
 
-def _publish(session: Session, draft: Draft, staged: Sequence[Staged | BlobEntry], until: datetime) -> Saved:
-    artifact = _artifact(session, draft)
-    _make_live(session, {blob.digest for blob in staged}, until)
-    if (same := _existing(session, artifact.id, draft)) is not None:
-        return Saved(catalogue.load(session, same), created=False)
-    _check_number(session, artifact.id, draft)
-    row = _version_row(session, artifact, draft)
-    (version,) = catalogue.summarise(session, [row.id])
-    appoint(session, artifact.id)
-    saved = Saved(version, created=True)
-    after = {"digest": row.digest, "kind": artifact.kind}
-    events.record(session, artifact.namespace_id, "version.save", str(saved.version), after=after)
-    return saved
+def _publish(connection: Connection, draft: Draft, staged: Sequence[Staged | BlobEntry], until: datetime) -> Saved:
+    name = _name(connection, draft)
+    _make_live(connection, {blob.digest for blob in staged}, until)
+    if (same := _existing(connection, name, draft)) is not None:
+        return Saved(catalogue.load(connection, same), created=False)
+    _check_number(connection, name, draft)
+    version = insert_version(connection, name, draft, pinned(connection, draft), parents(connection, draft))
+    after = {"digest": version.digest, "kind": version.kind}
+    events.record(connection, name.namespace_id, "version.save", str(version), after=after)
+    return Saved(version, created=True)
 
 
-def _existing(session: Session, artifact_id: int, draft: Draft) -> int | None:
+def _existing(connection: Connection | Session, name: Name, draft: Draft) -> int | None:
     """Return the row of the version that the draft is already, under its name."""
-    mine = VersionRow.artifact_id == artifact_id, VersionRow.digest == draft.manifest.digest
-    return session.scalar(select(VersionRow.id).where(*mine))
+    found: int | None = connection.execute(_SAME, {"name_id": name.id, "digest": draft.manifest.digest}).scalar()
+    return found
 
 
-def _artifact(session: Session, draft: Draft) -> ArtifactRow:
+def _name(connection: Connection, draft: Draft) -> Name:
     """Return the locked row of the draft's name, made if it is the first of it."""
-    of_name = select(ArtifactRow).join(NamespaceRow).where(NamespaceRow.name == draft.namespace)
-    mine = of_name.where(ArtifactRow.name == draft.name).with_for_update(key_share=True, of=ArtifactRow)
-    artifact = session.scalar(mine)
-    if artifact is None:
-        _make_name(session, draft)
-        artifact = session.scalars(mine).one()
-    _check_kind(artifact, draft)
-    return artifact
+    mine = {"namespace": draft.namespace, "name": draft.name}
+    row = connection.execute(_LOCKED_NAME, mine).one_or_none()
+    if row is None:
+        _make_name(connection, draft)
+        row = connection.execute(_LOCKED_NAME, mine).one()
+    name = Name(*row)
+    _check_kind(name, draft)
+    return name
 
 
-def _make_name(session: Session, draft: Draft) -> None:
+def _make_name(connection: Connection, draft: Draft) -> None:
     """Make the namespace and the name, unless another program does at this moment."""
-    now = datetime.now(UTC)
-    namespace = {"name": draft.namespace, "created_at": now, "event_seq": 0, "event_hash": ""}
-    session.execute(insert_into(session, NamespaceRow).values(namespace).on_conflict_do_nothing())
-    namespace_id = session.scalars(select(NamespaceRow.id).where(NamespaceRow.name == draft.namespace)).one()
+    now, kind = datetime.now(UTC), is_sqlite(connection)
+    namespace_id = connection.scalar(_NAMESPACE, {"namespace": draft.namespace})
+    if namespace_id is None:
+        values = {"name": draft.namespace, "created_at": now, "event_seq": 0, "event_hash": ""}
+        connection.execute(_MAKE[kind, NamespaceRow], values)
+        namespace_id = connection.scalar(_NAMESPACE, {"namespace": draft.namespace})
     name = {"namespace_id": namespace_id, "name": draft.name, "kind": draft.manifest.kind, "created_at": now}
-    session.execute(insert_into(session, ArtifactRow).values(name | {"next_version": 1}).on_conflict_do_nothing())
+    connection.execute(_MAKE[kind, ArtifactRow], name | {"next_version": 1})
 
 
-def _make_live(session: Session, digests: set[str], until: datetime) -> None:
-    mine = select(BlobRow).where(BlobRow.digest.in_(digests)).order_by(BlobRow.digest)
-    rows = session.scalars(mine.with_for_update()).all()
+def _make_live(connection: Connection, digests: set[str], until: datetime) -> None:
+    rows = connection.execute(_LOCKED_BLOBS, {"digests": list(digests)}).all()
+    now = datetime.now(UTC)
     # Rows alone prove nothing after the lease: the bytes may be gone, and another save be about to bring them again.
-    if len(rows) != len(digests) or datetime.now(UTC) >= until:
+    if len(rows) != len(digests) or now >= until:
         raise UnavailableError(f"saving took longer than its lease of {LEASE}", "save again")
     if any(row.leased_until < until for row in rows):
         raise UnavailableError("the bytes were put aside while they were saved", "save again")
-    for row in rows:
-        row.state, row.verified_at = "live", datetime.now(UTC)
+    connection.execute(_MAKE_LIVE, {"digests": list(digests), "now": now})
 
 
-def _version_row(session: Session, artifact: ArtifactRow, draft: Draft) -> VersionRow:
-    """Add the version and everything that belongs to it, under the artifact's lock."""
-    about, card = draft.about, draft.card
-    row = VersionRow(
-        namespace_id=artifact.namespace_id,
-        artifact_id=artifact.id,
-        full_name=f"{draft.namespace}/{draft.name}",
-        number=draft.number or artifact.next_version,
-        digest=draft.manifest.digest,
-        created_at=datetime.now(UTC),
-        newest=False,
-        description=about.description,
-        license=about.license,
-        authors=[AuthorRow(position=n, author=author) for n, author in enumerate(about.authors)],
-        method=card.method.name if card else None,
-        model_reference=card.model.reference if card else None,
-        fingerprint=card.model.fingerprint if card else None,
-        architecture=card.model.architecture if card else None,
-        tokenizer_digest=card.model.tokenizer_digest if card else None,
-        layer_count=card.model.layer_count if card else None,
-        d_model=card.model.d_model if card else None,
-        model=card.model.to_json() if card else None,
-        blobs=[VersionBlobRow(position=n, **blob._asdict()) for n, blob in enumerate(draft.manifest.blobs)],
-        sites=[site_row(place, direction) for place, direction in draft.directions.items()],
-        labels=[LabelRow(key=key, value=value) for key, value in about.labels.items()],
-        presets=[preset_row(name, preset) for name, preset in about.presets.items()],
-    )
-    artifact.next_version = max(artifact.next_version, row.number + 1)
-    session.add(row)
-    session.flush()
-    made_of = ((RecipeTermRow, "pinned_id", pinned(session, draft)), (LineageRow, "parent_id", parents(session, draft)))
-    for link, column, ids in made_of:
-        session.add_all(link(version_id=row.id, position=n, **{column: other}) for n, other in enumerate(ids))
-    return row
-
-
-def insert_into(session: Session, row: type[Base]) -> sqlite.Insert | postgresql.Insert:
+def insert_into(session: Connection | Session, row: type[Base]) -> sqlite.Insert | postgresql.Insert:
     """Return the dialect's INSERT, which knows ON CONFLICT."""
     return sqlite.insert(row) if is_sqlite(session) else postgresql.insert(row)

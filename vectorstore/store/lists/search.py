@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ARRAY, Boolean, Connection, Text, cast, column, delete, func, insert, table
+from sqlalchemy import ARRAY, Boolean, Connection, Text, bindparam, cast, column, delete, func, insert, table
 from sqlalchemy.types import UserDefinedType
 
 from vectorstore.errors import InvalidInputError
@@ -28,6 +28,10 @@ MAX_WORD = 64
 _WORD = re.compile(r"([^\W_]+)(\*?)")
 _FTS5 = table(TABLE, column("rowid"), column("words"), column(TABLE))
 _TSVECTOR = table(TABLE, column("version_id"), column("words"))
+_FORGET = {  # whether on SQLite
+    True: delete(_FTS5).where(_FTS5.c.rowid == bindparam("version")),
+    False: delete(_TSVECTOR).where(_TSVECTOR.c.version_id == bindparam("version")),
+}
 _FOUND, _INDEXED = _FTS5.alias(), _TSVECTOR.alias()  # no query asks for words twice
 
 
@@ -46,23 +50,21 @@ def is_search_table(name: str | None) -> bool:
     return name is not None and name.startswith(TABLE)
 
 
-def index(session: Session, version_id: int, texts: Iterable[str]) -> None:
-    """Make a version findable by the words of `texts`, and by no others."""
-    forget(session, version_id)
+def index(session: Connection | Session, version_id: int, texts: Iterable[str], *, known: bool = True) -> None:
+    """Make a version findable by the words of `texts`, and by no others; one that is new is not `known` yet."""
+    if known:
+        forget(session, version_id)
     words = [word for word, _ in _words(" ".join(texts))]
     if is_sqlite(session):
-        session.execute(insert(_FTS5).values(rowid=version_id, words=" ".join(words)))
+        session.execute(insert(_FTS5), {"rowid": version_id, "words": " ".join(words)})
     else:
         vector = func.array_to_tsvector(cast(words, ARRAY(Text)))
         session.execute(insert(_TSVECTOR).values(version_id=version_id, words=vector))
 
 
-def forget(session: Session, version_id: int) -> None:
+def forget(session: Connection | Session, version_id: int) -> None:
     """Let a version be found no more."""
-    if is_sqlite(session):
-        session.execute(delete(_FTS5).where(_FTS5.c.rowid == version_id))
-    else:
-        session.execute(delete(_TSVECTOR).where(_TSVECTOR.c.version_id == version_id))
+    session.execute(_FORGET[is_sqlite(session)], {"version": version_id})
 
 
 def source(connection: Connection | Session, query: str) -> Source | None:
