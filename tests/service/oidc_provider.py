@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
@@ -80,6 +81,12 @@ class Code:
         return self.data["code_challenge_method"]
 
 
+@cache
+def key_of(kid: str) -> RSAKey:
+    """Make a key; once for all tests, since it takes long."""
+    return RSAKey.generate_key(2048, {"kid": kid, "use": "sig"})
+
+
 class Provider:
     """A provider of one person.
 
@@ -103,12 +110,12 @@ class Provider:
         self._server = make_server("127.0.0.1", 0, app, threaded=True)
         self.issuer = f"http://127.0.0.1:{self._server.server_port}"
         self._routes(app, Client(redirect))
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
     def rotate(self, kid: str) -> None:
         """Sign with another key from now on; the one before is gone."""
-        self.key = RSAKey.generate_key(2048, {"kid": kid, "use": "sig"})
+        self.key = key_of(kid)
 
     def close(self) -> None:
         self._server.shutdown()
