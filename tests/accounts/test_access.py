@@ -124,9 +124,9 @@ def test_a_token_never_widens_rights(team: Store, who: str, visibility: str, sco
         here, there = (find_namespace(session, each) for each in (f"the-{visibility}", "elsewhere"))
         row = find_user(session, who)
         narrowed = {None: None, "here": here.id, "elsewhere": there.id}[bound]
-        whole = right_of(session, Caller(row.name, row.id, row.admin, scopes=Right.ADMIN), here)
+        whole = right_of(session, Caller(row.name, row.id, row.admin, scopes=Right.ADMIN), here.name)
         token = Caller(row.name, row.id, row.admin, scopes=scope, namespace_id=narrowed)
-        assert (right_of(session, token, here) or 0) <= min(whole or 0, scope)
+        assert (right_of(session, token, here.name) or 0) <= min(whole or 0, scope)
 
 
 def test_rights_go_at_once_with_the_membership_and_the_role(team: Store):

@@ -2,42 +2,68 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Select, or_, select, true
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, bindparam, or_, select, true
 from sqlalchemy.orm import Session
 
 from vectorstore.accounts.caller import Caller
 from vectorstore.accounts.rights import ROLES, Right, role_of
 from vectorstore.errors import NotAllowedError, NotAuthenticatedError, NotFoundError
 from vectorstore.store.save import RESERVED
-from vectorstore.store.schema import NamespaceRow
+from vectorstore.store.schema import NamespaceRow, table_of
 from vectorstore.store.team_schema import MembershipRow
+
+_SPACES, _MEMBERS = table_of(NamespaceRow), table_of(MembershipRow)
+_PLACE = (  # made once: every request asks this
+    select(*(_SPACES.c[name] for name in ("id", "visibility", "max_bytes", "max_versions")), _MEMBERS.c.role)
+    .outerjoin_from(
+        _SPACES, _MEMBERS, (_MEMBERS.c.namespace_id == _SPACES.c.id) & (_MEMBERS.c.user_id == bindparam("user"))
+    )
+    .where(_SPACES.c.name == bindparam("namespace"))
+)
 
 SYSTEM = RESERVED
 """The namespace whose events tell of users and tokens; nobody writes to it, and administrators read it."""
 
 
+class Grant(NamedTuple):
+    """What a caller may do in a namespace.
+
+    Attributes:
+        namespace_id: its row.
+        right: the most that the caller may do there.
+        max_bytes, max_versions: its quotas; None where there is none.
+    """
+
+    namespace_id: int
+    right: Right
+    max_bytes: int | None = None
+    max_versions: int | None = None
+
+
 def access(session: Session, caller: Caller, namespace: str, needed: Right) -> NamespaceRow:
-    """Return the row of a namespace in which the caller has a right: `granted` without saying which."""
-    return granted(session, caller, namespace, needed)[0]
+    """Return the row of a namespace in which the caller has a right: `granted`, for who changes it."""
+    return session.get_one(NamespaceRow, granted(session, caller, namespace, needed).namespace_id)
 
 
-def granted(session: Session, caller: Caller, namespace: str, needed: Right) -> tuple[NamespaceRow, Right]:
-    """Return the row of a namespace in which the caller has the right needed, and the most that they may do there.
+def granted(connection: Connection | Session, caller: Caller, namespace: str, needed: Right) -> Grant:
+    """Return what a caller may do in a namespace, if the right needed is in it.
 
     Raises:
         NotFoundError: when there is none, or the caller may not know of it: in the same words.
         NotAuthenticatedError: when somebody who did not sign in needs more than to read.
         NotAllowedError: when the right is missing; says which role gives it.
     """
-    row = session.scalar(select(NamespaceRow).where(NamespaceRow.name == namespace))
-    right = None if row is None else right_of(session, caller, row)
+    row = _place(connection, caller, namespace)
+    right = None if row is None else _right(caller, row)
     if row is None or right is None:
         hint = "see `GET /v1/namespaces` for those that you may see"
         raise NotFoundError(f"there is no namespace '{namespace}'", hint)
     if namespace == SYSTEM and needed > Right.READ:
         raise NotAllowedError(f"nobody writes to '{SYSTEM}'", "use a namespace of your own")
     if right >= needed:
-        return row, right
+        return Grant(row.id, right, row.max_bytes, row.max_versions)
     if caller.user_id is None:
         raise NotAuthenticatedError(f"to {needed.word} in '{namespace}' you have to sign in", "steer login URL")
     raise NotAllowedError(
@@ -46,16 +72,26 @@ def granted(session: Session, caller: Caller, namespace: str, needed: Right) -> 
     )
 
 
-def right_of(session: Session, caller: Caller, row: NamespaceRow) -> Right | None:
+def right_of(connection: Connection | Session, caller: Caller, namespace: str) -> Right | None:
+    """Return the most that a caller may do in a namespace; None where they may not know of it, or there is none."""
+    row = _place(connection, caller, namespace)
+    return None if row is None else _right(caller, row)
+
+
+def _place(connection: Connection | Session, caller: Caller, namespace: str) -> Any:  # noqa: ANN401 - a Row of _PLACE
+    return connection.execute(_PLACE, {"namespace": namespace, "user": caller.user_id}).first()
+
+
+def _right(caller: Caller, row: Any) -> Right | None:  # noqa: ANN401 - a Row of _PLACE
     """Return the most that a caller may do in a namespace; None where they may not know of it."""
-    if caller.namespace_id not in (None, row.id):
-        return Right.READ if row.visibility == "public" else None
     given = Right.READ if row.visibility == "public" else None
+    if caller.namespace_id not in (None, row.id):
+        return given
     if caller.user_id is not None:
         if caller.admin:
             given = Right.ADMIN
-        elif (role := session.scalar(_role(caller.user_id, row.id))) is not None:
-            given = ROLES[role]
+        elif row.role is not None:
+            given = ROLES[row.role]
         elif row.visibility == "internal":
             given = Right.READ
     return None if given is None else min(given, caller.scopes)
@@ -70,9 +106,3 @@ def visible(caller: Caller) -> ColumnElement[bool]:
     seen = true() if caller.admin else or_(NamespaceRow.visibility == "internal", NamespaceRow.id.in_(members))
     here = true() if caller.namespace_id is None else NamespaceRow.id == caller.namespace_id
     return or_(public, seen & here)
-
-
-def _role(user_id: int, namespace_id: int) -> Select[str]:
-    return select(MembershipRow.role).where(
-        MembershipRow.user_id == user_id, MembershipRow.namespace_id == namespace_id
-    )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.orm import Session
 
 from vectorstore.accounts.rights import Right
 from vectorstore.accounts.secret import split
 from vectorstore.errors import NotAuthenticatedError
+from vectorstore.store.schema import table_of
 from vectorstore.store.team_schema import TokenRow, UserRow
 
 _NOBODYS = "0" * 64
@@ -41,8 +43,21 @@ class Caller:
 
 ANONYMOUS = Caller()
 
+_TOKENS, _USERS = table_of(TokenRow), table_of(UserRow)
+_HELD = (  # made once: every request asks this
+    select(
+        _TOKENS.c.id.label("token"),
+        *(_TOKENS.c[name] for name in ("hash", "scopes", "namespace_id", "expires_at", "revoked_at")),
+        _USERS.c.id.label("user_id"),
+        _USERS.c.name.label("user"),
+        *(_USERS.c[name] for name in ("admin", "disabled_at")),
+    )
+    .join_from(_TOKENS, _USERS, _USERS.c.id == _TOKENS.c.user_id)
+    .where(_TOKENS.c.id == bindparam("token"))
+)
 
-def authenticate(session: Session, text: str) -> Caller:
+
+def authenticate(connection: Connection | Session, text: str) -> Caller:
     """Return whose token this is.
 
     An unknown token costs what a wrong secret does, and is answered in the same words.
@@ -51,15 +66,14 @@ def authenticate(session: Session, text: str) -> Caller:
         NotAuthenticatedError: for a token that is not known, has expired or was revoked, or whose user is shut out.
     """
     public, hashed = split(text)
-    query = select(TokenRow, UserRow).join(UserRow, UserRow.id == TokenRow.user_id).where(TokenRow.id == public)
-    found = session.execute(query).first()
-    kept = _NOBODYS if found is None else found[0].hash
+    found = connection.execute(_HELD, {"token": public}).first()
+    kept = _NOBODYS if found is None else found.hash
     if not hmac.compare_digest(kept, hashed) or found is None:
         raise NotAuthenticatedError(_BAD, "sign in again: steer login URL")
-    return _caller(*found)
+    return _caller(found)
 
 
-def renewed(session: Session, caller: Caller) -> Caller:
+def renewed(connection: Connection | Session, caller: Caller) -> Caller:
     """Return what a caller's token is good for now.
 
     Raises:
@@ -67,16 +81,14 @@ def renewed(session: Session, caller: Caller) -> Caller:
     """
     if caller.token is None:
         return caller
-    query = select(TokenRow, UserRow).join(UserRow, UserRow.id == TokenRow.user_id).where(TokenRow.id == caller.token)
-    return _caller(*session.execute(query).one())
+    return _caller(connection.execute(_HELD, {"token": caller.token}).one())
 
 
-def _caller(token: TokenRow, user: UserRow) -> Caller:
-    public = token.id
-    if token.revoked_at is not None:
-        raise NotAuthenticatedError(f"the token {public} was revoked", "make another one")
-    if token.expires_at is not None and token.expires_at <= datetime.now(UTC):
-        raise NotAuthenticatedError(f"the token {public} expired on {token.expires_at:%Y-%m-%d}", "make another one")
-    if user.disabled_at is not None:
-        raise NotAuthenticatedError(f"the user {user.name} is shut out", "ask an administrator")
-    return Caller(user.name, user.id, user.admin, public, Right.parse(token.scopes), token.namespace_id)
+def _caller(row: Any) -> Caller:  # noqa: ANN401 - a Row of _HELD
+    if row.revoked_at is not None:
+        raise NotAuthenticatedError(f"the token {row.token} was revoked", "make another one")
+    if row.expires_at is not None and row.expires_at <= datetime.now(UTC):
+        raise NotAuthenticatedError(f"the token {row.token} expired on {row.expires_at:%Y-%m-%d}", "make another one")
+    if row.disabled_at is not None:
+        raise NotAuthenticatedError(f"the user {row.user} is shut out", "ask an administrator")
+    return Caller(row.user, row.user_id, row.admin, row.token, Right.parse(row.scopes), row.namespace_id)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from typing import Any
+
+from sqlalchemy import Select, bindparam, select
 from starlette.responses import JSONResponse, Response
 
 from vectorstore.accounts.access import visible
@@ -12,9 +14,24 @@ from vectorstore.reference import Reference, parse_reference
 from vectorstore.service.guard import Desk
 from vectorstore.service.problems import PreconditionError
 from vectorstore.service.shapes import NameParts
-from vectorstore.store.schema import LineageRow, NamespaceRow, RecipeTermRow, VersionRow
+from vectorstore.store.schema import LineageRow, NamespaceRow, RecipeTermRow, VersionRow, table_of
 from vectorstore.store.version import Page, Version
 
+_VERSIONS = table_of(VersionRow)
+
+
+def _made_of(row: type[RecipeTermRow | LineageRow], other: str) -> Select[Any]:
+    link = table_of(row)
+    mine = (_VERSIONS.c[name] == bindparam(name) for name in ("full_name", "number", "digest"))
+    return (
+        select(link.c[other])
+        .join_from(_VERSIONS, link, link.c.version_id == _VERSIONS.c.id)
+        .where(*mine)
+        .order_by(link.c.position)
+    )
+
+
+_MADE_OF = {RecipeTermRow: _made_of(RecipeTermRow, "pinned_id"), LineageRow: _made_of(LineageRow, "parent_id")}
 KINDS = {"vectors": "vector", "recipes": "recipe"}
 
 
@@ -89,20 +106,22 @@ def _tags(header: str) -> set[str]:
 
 def _related(desk: Desk, version: Version, row: type[RecipeTermRow | LineageRow]) -> list[Json]:
     """Return the versions that this one pins, or was made from, in order."""
-    target = row.pinned_id if row is RecipeTermRow else row.parent_id  # type: ignore[union-attr]
     if version.kind != "recipe" and row is RecipeTermRow:
         return []
-    mine = select(VersionRow.id).where(VersionRow.full_name == version.full_name, VersionRow.number == version.number)
-    query = (
-        select(VersionRow.full_name, VersionRow.number, VersionRow.digest)
-        .join(row, target == VersionRow.id)
-        .join(NamespaceRow, NamespaceRow.id == VersionRow.namespace_id)
-        .where(row.version_id == mine.scalar_subquery(), visible(desk.caller))
-        .order_by(row.position)
-    )
-    with desk.store.database.read() as session:
-        found = session.execute(query).all()
-    return [
-        {"namespace": full.partition("/")[0], "name": full.partition("/")[2], "number": number, "digest": name}
-        for full, number, name in found
-    ]
+    own = {"full_name": version.full_name, "number": version.number, "digest": version.digest}
+    with desk.store.database.look() as connection:
+        ids = connection.execute(_MADE_OF[row], own).scalars().all()
+        if not ids:
+            return []
+        query = (
+            select(VersionRow.id, VersionRow.full_name, VersionRow.number, VersionRow.digest)
+            .join(NamespaceRow, NamespaceRow.id == VersionRow.namespace_id)
+            .where(VersionRow.id.in_(ids), visible(desk.caller))
+        )
+        found = {each.id: each for each in connection.execute(query).all()}
+    return [_named(found[each]) for each in ids if each in found]
+
+
+def _named(row: Any) -> Json:  # noqa: ANN401 - a Row
+    namespace, _, name = row.full_name.partition("/")
+    return {"namespace": namespace, "name": name, "number": row.number, "digest": row.digest}

@@ -7,9 +7,10 @@ from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from vectorstore.accounts.access import granted
+from vectorstore.accounts.access import Grant, granted
 from vectorstore.accounts.caller import ANONYMOUS, Caller, authenticate, renewed
 from vectorstore.accounts.rights import Right
 from vectorstore.errors import NotAllowedError, NotAuthenticatedError
@@ -32,6 +33,7 @@ class Desk:
         namespace: where, as the path says; empty where the path names none.
         namespace_id: its row; 0 where there is none.
         right: the most that the caller may do there.
+        max_bytes: the namespace's quota; None where there is none.
     """
 
     store: Store
@@ -40,6 +42,7 @@ class Desk:
     namespace: str
     namespace_id: int
     right: Right
+    max_bytes: int | None = None
 
 
 class Needs:
@@ -85,15 +88,15 @@ class Needs:
     def _desk(self, request: Request, token: str | None) -> Desk:
         store: Store = request.app.state.store
         namespace = request.path_params.get("namespace", "")
-        with store.database.read() as session:
-            caller = ANONYMOUS if token is None else authenticate(session, token)
+        with store.database.look() as connection:
+            caller = ANONYMOUS if token is None else authenticate(connection, token)
             if namespace and self.right is not None:
-                row, right = granted(session, caller, namespace, self.right)
-                namespace_id = row.id
+                grant = granted(connection, caller, namespace, self.right)
             else:
-                namespace_id, right = 0, caller.scopes
+                grant = Grant(0, caller.scopes)
                 self._require(caller)
-        return Desk(store, request.app.state.options, caller, namespace, namespace_id, right)
+        options = request.app.state.options
+        return Desk(store, options, caller, namespace, grant.namespace_id, grant.right, grant.max_bytes)
 
     def _require(self, caller: Caller) -> None:
         """Check a right that is no namespace's: READ is of everybody who is signed in, ADMIN of administrators."""
@@ -107,14 +110,13 @@ class Needs:
             raise NotAllowedError("only administrators may do this", "ask one of them")
 
 
-def require_still(desk: Desk, right: Right) -> None:
+def still_granted(connection: Connection, desk: Desk, right: Right) -> Grant:
     """Check again, after a body that may have taken its time, that the caller may do this.
 
     Raises:
         NotAuthenticatedError, NotFoundError, NotAllowedError: as when the request began.
     """
-    with desk.store.database.read() as session:
-        granted(session, renewed(session, desk.caller), desk.namespace, right)
+    return granted(connection, renewed(connection, desk.caller), desk.namespace, right)
 
 
 Health = Annotated[Desk, Depends(Needs(None, ask=False))]

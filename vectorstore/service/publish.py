@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
-from vectorstore.accounts.access import visible
+from vectorstore.accounts.access import Grant, visible
 from vectorstore.accounts.rights import Right
 from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError
 from vectorstore.manifest import Manifest
 from vectorstore.service.desk_versions import KINDS
-from vectorstore.service.guard import Desk, require_still
+from vectorstore.service.guard import Desk, still_granted
 from vectorstore.service.shapes import NameParts
+from vectorstore.store.draft import PARENTS_ANNOTATION
 from vectorstore.store.receive import read_manifest
 from vectorstore.store.save import commit_blobs
 from vectorstore.store.schema import NamespaceRow, VersionBlobRow, VersionRow
@@ -31,7 +32,6 @@ def publish(desk: Desk, path: NameParts, digest: str, data: bytes) -> Saved:
         InvalidInputError: when it is of the other kind, or too large.
         ConflictError: when blobs were not sent, or a quota is used up.
     """
-    require_still(desk, Right.WRITE)  # the body may have taken its time
     manifest = read_manifest(data)
     if manifest.digest != digest:
         raise IntegrityError(f"the manifest has the digest {manifest.digest}", "send what you announced")
@@ -42,18 +42,31 @@ def publish(desk: Desk, path: NameParts, digest: str, data: bytes) -> Saved:
     for blob in manifest.blobs:
         if blob.size > desk.options.max_blob:
             raise InvalidInputError(f"a blob of {blob.size} bytes", f"{desk.options.max_blob} are taken at most")
-    with desk.store.database.read() as session:
-        absent = missing(session, desk.namespace_id, [blob.digest for blob in manifest.blobs])
-        if absent:
-            raise ConflictError(f"{desk.namespace} was not sent the blobs {', '.join(absent)}", "send them first")
-        _require_room(desk, session.get_one(NamespaceRow, desk.namespace_id), manifest)
-    return _saved(desk, path, manifest, data)
+    with desk.store.database.look() as connection:
+        grant = still_granted(connection, desk, Right.WRITE)  # the body may have taken its time
+        _require_blobs(connection, desk, manifest)
+        _require_room(connection, grant, desk.namespace, manifest)
+        among = _among(connection, desk, manifest)
+    return _saved(desk, path, manifest, data, among)
 
 
-def _saved(desk: Desk, path: NameParts, manifest: Manifest, data: bytes) -> Saved:
+def _require_blobs(connection: Connection, desk: Desk, manifest: Manifest) -> None:
+    """Refuse a manifest of bytes that the namespace may not use, or that are gone, so that they are sent again."""
+    digests = [blob.digest for blob in manifest.blobs]
+    refused = set(missing(connection, desk.namespace_id, digests))
+    if absent := [digest for digest in digests if digest in refused or not desk.store.blobs.exists(digest)]:
+        raise ConflictError(f"{desk.namespace} was not sent the blobs {', '.join(absent)}", "send them first")
+
+
+def _among(connection: Connection, desk: Desk, manifest: Manifest) -> frozenset[int] | None:
+    """Return the namespaces whose versions it may be made of; nobody asks for a vector that has no parents."""
+    if manifest.kind == "vector" and PARENTS_ANNOTATION not in manifest.annotations:
+        return None
+    return frozenset(connection.scalars(select(NamespaceRow.id).where(visible(desk.caller))))
+
+
+def _saved(desk: Desk, path: NameParts, manifest: Manifest, data: bytes, among: frozenset[int] | None) -> Saved:
     blobs = desk.store.blobs
-    with desk.store.database.read() as session:
-        among = frozenset(session.scalars(select(NamespaceRow.id).where(visible(desk.caller))))
     draft = replace(stored_draft(manifest, blobs.open), namespace=path.namespace, name=path.name, among=among)
     staged = blobs.stage(data)
     try:
@@ -68,35 +81,35 @@ def require_room_to_send(desk: Desk, size: int) -> None:
     Raises:
         ConflictError: when there is no room.
     """
+    if desk.max_bytes is None:
+        return
     versions = select(VersionBlobRow.digest).join(VersionRow, VersionRow.id == VersionBlobRow.version_id)
     saved = versions.where(VersionRow.namespace_id == desk.namespace_id)
     mine = UploadRow.namespace_id == desk.namespace_id, UploadRow.expires_at > datetime.now(UTC)
     waiting = select(func.sum(UploadRow.size)).where(*mine, UploadRow.digest.not_in(saved))
-    with desk.store.database.read() as session:
-        most = session.get_one(NamespaceRow, desk.namespace_id).max_bytes
-        sent = 0 if most is None else int(session.scalar(waiting) or 0)
-    if most is not None and sent + size > most:
+    with desk.store.database.look() as connection:
+        sent = int(connection.scalar(waiting) or 0)
+    if sent + size > desk.max_bytes:
         raise ConflictError(
-            f"{sent} bytes that no version has were sent to {desk.namespace}, and its quota is {most}", "save versions"
+            f"{sent} bytes that no version has were sent to {desk.namespace}, and its quota is {desk.max_bytes}",
+            "save versions",
         )
 
 
-def _require_room(desk: Desk, namespace: NamespaceRow, manifest: Manifest) -> None:
+def _require_room(connection: Connection, grant: Grant, namespace: str, manifest: Manifest) -> None:
     """Refuse what goes beyond the namespace's quotas."""
-    if namespace.max_versions is None and namespace.max_bytes is None:
+    if grant.max_versions is None and grant.max_bytes is None:
         return
-    mine = VersionRow.namespace_id == namespace.id
-    with desk.store.database.read() as session:
-        same = session.scalar(select(VersionRow.id).where(mine, VersionRow.digest == manifest.digest).limit(1))
-        count = session.scalar(select(func.count()).select_from(VersionRow).where(mine)) or 0
-        blobs = select(VersionBlobRow.digest, VersionBlobRow.size).join(VersionRow).where(mine).distinct().subquery()
-        size = session.scalar(select(func.sum(blobs.c.size))) or 0
-    if same is not None:
+    mine = VersionRow.namespace_id == grant.namespace_id
+    if connection.scalar(select(VersionRow.id).where(mine, VersionRow.digest == manifest.digest).limit(1)) is not None:
         return
-    if namespace.max_versions is not None and count >= namespace.max_versions:
-        raise ConflictError(f"{namespace.name} has all of its {namespace.max_versions} versions", "delete some")
+    count = connection.scalar(select(func.count()).select_from(VersionRow).where(mine)) or 0
+    if grant.max_versions is not None and count >= grant.max_versions:
+        raise ConflictError(f"{namespace} has all of its {grant.max_versions} versions", "delete some")
+    blobs = select(VersionBlobRow.digest, VersionBlobRow.size).join(VersionRow).where(mine).distinct().subquery()
+    size = connection.scalar(select(func.sum(blobs.c.size))) or 0
     more = sum(blob.size for blob in manifest.blobs)
-    if namespace.max_bytes is not None and size + more > namespace.max_bytes:
+    if grant.max_bytes is not None and size + more > grant.max_bytes:
         raise ConflictError(
-            f"{namespace.name} has {size} of its {namespace.max_bytes} bytes, and this needs {more}", "delete some"
+            f"{namespace} has {size} of its {grant.max_bytes} bytes, and this needs {more}", "delete some"
         )

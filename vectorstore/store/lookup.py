@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Select, and_, select
+from collections.abc import Mapping
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from vectorstore.errors import ConflictError, InvalidInputError, MisfitError, NotFoundError
@@ -10,9 +12,32 @@ from vectorstore.identity import ModelIdentity
 from vectorstore.reference import DEFAULT_NAMESPACE, Reference, short_name
 from vectorstore.store.names import NEIGHBOURS, namespace_id, near
 from vectorstore.store.reading import to_model, undamaged
-from vectorstore.store.schema import AliasRow, ArtifactRow, NamespaceRow, TombstoneRow, VersionRow
+from vectorstore.store.schema import (
+    DIGEST_LENGTH,
+    AliasRow,
+    ArtifactRow,
+    NamespaceRow,
+    TombstoneRow,
+    VersionRow,
+    table_of,
+)
 
 SHOWN = 10
+_VERSIONS, _NAMES, _NAMESPACES = table_of(VersionRow), table_of(ArtifactRow), table_of(NamespaceRow)
+_ALIASES = table_of(AliasRow)
+_FULL_NAME = _VERSIONS.c.full_name == bindparam("full_name")
+_OF_NAME = _NAMES.c.name == bindparam("name"), _NAMESPACES.c.name == bindparam("namespace")
+_NAMED = _NAMES.join(_NAMESPACES, _NAMESPACES.c.id == _NAMES.c.namespace_id)
+_QUICK = {
+    "newest": select(_VERSIONS.c.id).where(_FULL_NAME, _VERSIONS.c.newest),
+    "digest": select(_VERSIONS.c.id).where(_VERSIONS.c.digest == bindparam("value"), _FULL_NAME),
+    "number": select(_VERSIONS.c.id)
+    .join_from(_NAMED, _VERSIONS, _VERSIONS.c.artifact_id == _NAMES.c.id)
+    .where(*_OF_NAME, _VERSIONS.c.number == bindparam("value")),
+    "alias": select(_ALIASES.c.version_id)
+    .join_from(_NAMED, _ALIASES, _ALIASES.c.artifact_id == _NAMES.c.id)
+    .where(*_OF_NAME, _ALIASES.c.alias == bindparam("value")),
+}
 
 
 def artifact(session: Session, namespace: str, name: str) -> ArtifactRow:
@@ -31,6 +56,29 @@ def artifact(session: Session, namespace: str, name: str) -> ArtifactRow:
     hint = near(name, _neighbours(session, namespace_id(session, namespace), name))
     missing = short_name(f"{namespace}/{name}")
     raise NotFoundError(f"there is no '{missing}'", hint or "see `steer list` for what there is")
+
+
+def find_quickly(connection: Connection, reference: Reference) -> int | None:
+    """Return what `find` does without a model, in one query made before; None where that takes a closer look.
+
+    Raises:
+        InvalidInputError: for a reference to another store.
+    """
+    require_local(reference)
+    own = {"full_name": f"{reference.namespace}/{reference.name}"}
+    if reference.digest is not None:
+        return None if len(reference.digest) < DIGEST_LENGTH else _first(connection, "digest", own, reference.digest)
+    if reference.version is None and reference.alias is None:
+        return _first(connection, "newest", own, None)
+    own = {"namespace": reference.namespace, "name": reference.name}
+    if reference.version is not None:
+        return _first(connection, "number", own, reference.version)
+    return _first(connection, "alias", own, reference.alias)
+
+
+def _first(connection: Connection, query: str, own: Mapping[str, str], value: str | int | None) -> int | None:
+    found: int | None = connection.execute(_QUICK[query], {**own, "value": value}).scalar()
+    return found
 
 
 def find(session: Session, reference: Reference, model: ModelIdentity | None = None) -> int:

@@ -169,6 +169,10 @@ class Store:
         parsed = _reference(reference)
         if parsed.remote is not None and self.remotes is not None:
             parsed = self.remotes.bring(self, parsed, model)
+        if model is None:
+            with self.database.look() as connection:
+                if (found := lookup.find_quickly(connection, parsed)) is not None:
+                    return catalogue.load(connection, found)
         with self.database.read() as session:
             return catalogue.load(session, lookup.find(session, parsed, model))
 

@@ -11,15 +11,32 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, select, union_all
+from sqlalchemy import Connection, bindparam, delete, insert, select, union_all
 from sqlalchemy.orm import Session
 
 from vectorstore.canonical import is_digest
 from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from vectorstore.store.blobs.protocol import Staged
 from vectorstore.store.save import lease
-from vectorstore.store.schema import VersionBlobRow, VersionRow
+from vectorstore.store.schema import VersionBlobRow, VersionRow, table_of
 from vectorstore.store.store import Store
 from vectorstore.store.team_schema import UploadRow
+
+_UPLOADS, _VERSIONS, _BLOBS = table_of(UploadRow), table_of(VersionRow), table_of(VersionBlobRow)
+_ADD = insert(_UPLOADS)
+_KNOWN = union_all(  # made once: every version that is saved asks this
+    select(_BLOBS.c.digest)
+    .join_from(_BLOBS, _VERSIONS, _VERSIONS.c.id == _BLOBS.c.version_id)
+    .where(
+        _VERSIONS.c.namespace_id == bindparam("namespace"), _BLOBS.c.digest.in_(bindparam("digests", expanding=True))
+    ),
+    select(_UPLOADS.c.digest).where(
+        _UPLOADS.c.namespace_id == bindparam("namespace"),
+        _UPLOADS.c.finished,
+        _UPLOADS.c.expires_at > bindparam("now"),
+        _UPLOADS.c.digest.in_(bindparam("digests", expanding=True)),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +74,15 @@ def accept(  # noqa: PLR0913 - whose bytes, which, and how long
     _check_digest(digest)
     expires_at = datetime.now(UTC) + keep
     upload = Upload(secrets.token_hex(16), namespace_id, user_id, digest, 0, 0, finished=False, expires_at=expires_at)
-    return _publish(store, upload, data).size
+    staged = _staged(store, upload, data)
+    try:
+        with store.database.change() as connection:  # nobody knows of it yet, so its row may come before its file
+            lease(connection, [staged], expires_at)
+            connection.execute(_ADD, vars(_finished(upload, staged)))
+        staged.publish()
+        return staged.size
+    finally:
+        staged.discard()
 
 
 def begin(  # noqa: PLR0913 - as above
@@ -132,30 +157,34 @@ def cancel(store: Store, namespace_id: int, upload_id: str) -> None:
     store.blobs.drop_parts(row.id)
 
 
-def missing(session: Session, namespace_id: int, digests: Sequence[str]) -> list[str]:
+def missing(connection: Connection, namespace_id: int, digests: Sequence[str]) -> list[str]:
     """Return those that the namespace may not use: no version of it has them, and it was not sent them."""
-    mine = VersionRow.namespace_id == namespace_id
-    of_versions = select(VersionBlobRow.digest).join(VersionRow, VersionRow.id == VersionBlobRow.version_id)
-    sent = select(UploadRow.digest).where(
-        UploadRow.namespace_id == namespace_id, UploadRow.finished, UploadRow.expires_at > datetime.now(UTC)
-    )
-    known = union_all(
-        of_versions.where(mine, VersionBlobRow.digest.in_(digests)), sent.where(UploadRow.digest.in_(digests))
-    )
-    found = set(session.scalars(known))
+    asked = {"namespace": namespace_id, "digests": list(digests), "now": datetime.now(UTC)}
+    found = set(connection.execute(_KNOWN, asked).scalars())
     return [digest for digest in digests if digest not in found]
+
+
+def _staged(store: Store, row: Upload, data: Iterable[bytes]) -> Staged:
+    """Write bytes where nobody looks yet, and check that they are those that were announced."""
+    staged = store.blobs.stage(data)
+    if staged.digest != row.digest:
+        staged.discard()
+        raise IntegrityError(f"the bytes have the digest {staged.digest}, not {row.digest}", "send them again")
+    return staged
+
+
+def _finished(row: Upload, staged: Staged) -> Upload:
+    return replace(row, size=staged.size, received=staged.size, finished=True)
 
 
 def _publish(store: Store, row: Upload, data: Iterable[bytes]) -> Upload:
     """Give bytes the name of their digest, after a row that keeps them, and note the upload as finished."""
-    staged = store.blobs.stage(data)
+    staged = _staged(store, row, data)
     try:
-        if staged.digest != row.digest:
-            raise IntegrityError(f"the bytes have the digest {staged.digest}, not {row.digest}", "send them again")
-        with store.database.write() as session:
-            lease(session, [staged], row.expires_at)
+        with store.database.change() as connection:
+            lease(connection, [staged], row.expires_at)
         staged.publish()
-        done = replace(row, size=staged.size, received=staged.size, finished=True)
+        done = _finished(row, staged)
         with store.database.write() as session:
             session.merge(UploadRow(**vars(done)))
         return done

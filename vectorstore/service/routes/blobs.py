@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -10,7 +10,6 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 from fastapi import APIRouter, Header, Path, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from vectorstore.canonical import Json
@@ -28,6 +27,9 @@ _BODY = {"requestBody": {"required": True, "content": {"application/octet-stream
 _ETAG: dict[int | str, dict[str, Any]] = {304: {"description": "Not changed"}, 416: {"description": "No such range"}}
 Upload = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="An upload.")]
 Taken = TypeVar("Taken")
+SMALL = (
+    1 << 16
+)  # bytes of a body that waits in memory for its thread: handing over pieces takes longer than most vectors
 
 
 @router.get(
@@ -54,12 +56,14 @@ def download(
 )
 async def put(request: Request, desk: Writing, namespace: Namespace, digest: Digest) -> Response:
     """Send bytes in one piece; a version that has them must be saved before they expire."""
-    declared = request.headers.get("content-length", "")
-    await run_in_threadpool(require_room_to_send, desk, int(declared) if declared.isdigit() else 0)
-    keep = desk.options.upload_time
-    take = partial(uploads.accept, desk.store, desk.namespace_id, _user(desk), digest, keep=keep)
-    size = await _with_body(request, desk, take)
+    size = await _with_body(request, desk, partial(_accept, desk, digest, _declared(request) or 0))
     return JSONResponse({"digest": digest, "size": size}, 201)
+
+
+def _accept(desk: Desk, digest: str, declared: int, body: Iterable[bytes]) -> int:
+    require_room_to_send(desk, declared)
+    keep = desk.options.upload_time
+    return uploads.accept(desk.store, desk.namespace_id, _user(desk), digest, body, keep=keep)
 
 
 @router.post(
@@ -116,29 +120,39 @@ def cancel(desk: Writing, namespace: Namespace, upload: Upload) -> Response:
     return Response(status_code=204)
 
 
-async def _with_body(request: Request, desk: Desk, take: Callable[[Iterator[bytes]], Taken]) -> Taken:
-    """Run `take` in a thread, and hand it the body piece by piece.
+async def _with_body(request: Request, desk: Desk, take: Callable[[Iterable[bytes]], Taken]) -> Taken:
+    """Run `take` in a thread, and hand it the body: a small one whole, and others piece by piece.
 
     It waits for its sender, so it is not one of the threads that all other requests share.
     """
-    stream = request.stream()
-
-    async def piece() -> bytes | None:
-        return await anext(stream, None)
-
-    def body() -> Iterator[bytes]:
-        while (chunk := anyio.from_thread.run(piece)) is not None:
-            if chunk:
-                yield chunk
-
     state, user = request.app.state, _user(desk)
     if state.senders[user] >= state.options.uploads_of_one:
         raise TooManyError(f"{state.senders[user]} bodies are being received from you", "send fewer at once")
     state.senders[user] += 1
     try:
-        return await anyio.to_thread.run_sync(lambda: take(body()), limiter=state.bodies)
+        declared = _declared(request)
+        body = [await request.body()] if declared is not None and declared <= SMALL else _pieces(request)
+        return await anyio.to_thread.run_sync(take, body, limiter=state.bodies)
     finally:
         state.senders[user] -= 1
+
+
+def _pieces(request: Request) -> Iterator[bytes]:
+    """Yield the body, in a thread; the event loop receives it."""
+    stream = request.stream()
+
+    async def piece() -> bytes | None:
+        return await anext(stream, None)
+
+    while (chunk := anyio.from_thread.run(piece)) is not None:
+        if chunk:
+            yield chunk
+
+
+def _declared(request: Request) -> int | None:
+    """Return how long the body is, as its header says."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdigit() else None
 
 
 def _user(desk: Desk) -> int:
