@@ -6,7 +6,8 @@ import os
 
 import click
 
-from vectorstore.errors import UnavailableError
+from vectorstore.errors import SchemaError, UnavailableError
+from vectorstore.store import Store, database
 
 from .answer import Answer
 from .command import command
@@ -23,12 +24,14 @@ NOWHERE_ELSE = ("127.0.0.1", "localhost", "::1")
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), metavar="N", help="The port.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), metavar="N", help="Processes.")
+@click.option("--upgrade", is_flag=True, help="First bring the database's schema to what this program knows.")
 @library_options
-def serve(library: Library, host: str, port: int, workers: int) -> Answer:
+def serve(library: Library, host: str, port: int, workers: int, *, upgrade: bool) -> Answer:
     """Serve the library over HTTP.
 
     The first time, an administrator is made, whose token is shown once. Limits are set by STEER_SERVE_…, as
-    docs/service.md says. Put a proxy with TLS in front of it where others than this machine are to use it.
+    docs/service.md says. Put a proxy with TLS in front of it where others than this machine are to use it, as
+    docs/deployment.md says. Of several that start at once with --upgrade, one does it, and the others wait.
     """
     try:
         from vectorstore.service.run import options_from_environment, serve  # noqa: PLC0415 - an extra
@@ -40,7 +43,9 @@ def serve(library: Library, host: str, port: int, workers: int) -> Answer:
 
     options_from_environment()
     settings = library.settings
-    with library.open() as store:
+    if upgrade:
+        database.upgrade(settings.database_url)
+    with _opened(library) as store:
         token = make_admin(store)
     # Worker processes find the library as any other program does.
     os.environ["STEER_DATABASE_URL"], os.environ["STEER_BLOBS_URL"] = settings.database_url, settings.blobs_url
@@ -49,3 +54,13 @@ def serve(library: Library, host: str, port: int, workers: int) -> Answer:
     click.echo(f"Serving http://{host}:{port}", err=True)
     serve(host, port, workers)
     return Answer({"served": f"http://{host}:{port}"}, [])
+
+
+def _opened(library: Library) -> Store:
+    """Open the library, and say of an older schema what a service can do about it."""
+    try:
+        return library.open()
+    except SchemaError as error:
+        if database.current(library.settings.database_url) not in database.REVISIONS:
+            raise
+        raise SchemaError(error.problem, f"{error.hint}, or start with: steer serve --upgrade") from error

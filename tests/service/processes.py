@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx2
@@ -21,9 +22,9 @@ READY = 60  # seconds
 class Process:
     """One service at a port of its own."""
 
-    def __init__(self, log: Path, **settings: str) -> None:
-        """Start it over the library of these settings."""
-        self.log, self.settings, self.port = log, settings, free_port()
+    def __init__(self, log: Path, options: Sequence[str] = (), **settings: str) -> None:
+        """Start it over the library of these settings, with options of `steer serve`."""
+        self.log, self.options, self.settings, self.port = log, options, settings, free_port()
         self.start()
 
     @property
@@ -34,6 +35,7 @@ class Process:
     def start(self) -> None:
         """Start it, and wait until it can work."""
         command = [sys.executable, "-c", "from cli.main import main; main()", "serve", "--port", str(self.port)]
+        command += self.options
         with self.log.open("ab") as log:
             environment = os.environ | self.settings | {"STEER_SERVE_REQUESTS_PER_MINUTE": "0"}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
