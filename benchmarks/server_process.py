@@ -41,6 +41,17 @@ class Wire:
             raise RuntimeError(f"{method} {path}: {answer.status} {data[:300]!r}")
         return answer.status, answer.headers, data
 
+    def unchanged(self, path: str, etag: str, headers: Mapping[str, str] | None = None) -> bytes:
+        """Ask for what is known already.
+
+        Raises:
+            RuntimeError: when it is sent nevertheless.
+        """
+        status, _, data = self.ask("GET", path, headers={**(headers or {}), "If-None-Match": etag})
+        if status != http.HTTPStatus.NOT_MODIFIED:
+            raise RuntimeError(f"GET {path}: {status}, and not 304")
+        return data
+
     def drain(self, path: str, buffer: memoryview) -> int:
         """Get a body, and keep nothing of it; return its size."""
         self._connection.request("GET", path, headers=self._headers)
@@ -106,12 +117,16 @@ class ServerProcess:
 
 def cpu_of(pid: int) -> float:
     """Return the seconds of CPU, user and system, of a process and all that it ever started and waited for."""
+    return sum(sum(map(int, fields[_TIMES])) for fields in tree_of(pid).values()) / TICKS
+
+
+def tree_of(pid: int) -> dict[int, list[str]]:
+    """Return the numbers of a process and all below it, with what /proc says of them."""
     stats = dict(_stats())
-    tree, total = [pid], 0
+    tree = [pid]
     for number in tree:
         tree += [child for child, fields in stats.items() if int(fields[_PARENT]) == number]
-        total += sum(map(int, stats[number][_TIMES]))
-    return total / TICKS
+    return {number: stats[number] for number in tree}
 
 
 def peak_memory(pid: int) -> int:
