@@ -90,6 +90,13 @@ def wired(server: Server, remote: Remote) -> Iterator[tuple[Wire, Remote]]:
     wire.close()
 
 
+def test_many_small_versions_take_a_request_each_and_two_for_all(remote: Remote, mine: Store):
+    names = [saved(mine, f"v{number}", number).name for number in range(5)]
+    with watched(remote) as connection:
+        assert len(push(mine, Library(connection), names, TEAM).new) == 5
+    assert [method for method, *_ in connection.log] == ["POST"] * 2 + ["PUT"] * 5
+
+
 @pytest.mark.usefixtures("parts")
 def test_an_upload_goes_on_in_another_process(remote: Remote, mine: Store, store: Store):
     sent = saved(mine, width=WIDTH)

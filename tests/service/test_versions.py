@@ -11,6 +11,7 @@ from tests.service.conftest import Made, Service, made_elsewhere, push
 from vectorstore.compose.pins import pin
 from vectorstore.manifest import MANIFEST_TYPE
 from vectorstore.store import Store
+from vectorstore.store.upkeep.fsck import check
 
 
 def test_a_pushed_version_is_shown_with_its_digest_and_its_bytes_come_back(service: Service, tmp_path: Path):
@@ -58,6 +59,60 @@ def test_a_version_whose_blobs_were_not_sent_is_refused(service: Service, tmp_pa
     assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
     assert next(iter(made.blobs)) in refused.json()["detail"]
     assert service.admin.get("/v1/team/vectors").json() == {"versions": [], "cursor": None}
+
+
+def at_once(made: Made, **spoilt: bytes) -> dict[str, object]:
+    """Return the request that saves a version with its blobs in one body."""
+    body = made.manifest + b"".join(made.blobs.values()) + spoilt.get("more", b"")
+    return {"content": spoilt.get("body", body), "headers": {"Manifest-Size": str(len(made.manifest))}}
+
+
+def test_a_small_version_comes_with_its_blobs_in_one_body(service: Service, tmp_path: Path):
+    service.namespace("team")
+    writer, made = service.person("wendy", team="writer"), made_elsewhere(tmp_path)
+    path = f"/v1/team/vectors/love/versions/{made.digest}"
+    saved = writer.put(path, **at_once(made))
+    assert (saved.status_code, saved.json()["digest"]) == (201, made.digest)
+    assert service.store.read("team/love")[0] == make_vector(seed=0)
+    assert check(service.store, full=True).ok
+    assert writer.put(path, **at_once(made)).status_code == 200
+
+
+def test_bytes_that_follow_a_manifest_are_those_that_it_names_or_nothing_is_kept(service: Service, tmp_path: Path):
+    service.namespace("team")
+    writer, made = service.person("wendy", team="writer"), made_elsewhere(tmp_path)
+    path = f"/v1/team/vectors/love/versions/{made.digest}"
+    whole = made.manifest + b"".join(made.blobs.values())
+    flipped = whole[:-1] + bytes([whole[-1] ^ 1])
+    for spoilt in ({"more": b"x"}, {"body": whole[:-1]}, {"body": flipped}):
+        refused = writer.put(path, **at_once(made, **spoilt))
+        assert (refused.status_code, refused.json()["code"]) == (422, "integrity"), spoilt
+    assert writer.get("/v1/team/vectors").json()["versions"] == []
+    assert not any(service.store.blobs.exists(name) for name in made.blobs)
+
+
+def test_what_has_to_be_sent_is_told_for_many_blobs_at_once(service: Service, tmp_path: Path):
+    service.namespace("team")
+    writer, made = service.person("wendy", team="writer"), made_elsewhere(tmp_path)
+    (here,), other = made.blobs, f"sha256:{'0' * 64}"
+    asked = {"digests": [here, other]}
+    assert writer.post("/v1/team/absent", json=asked).json() == {"absent": [here, other]}
+    assert push(writer, made, "team/vectors/love").status_code == 201
+    assert writer.post("/v1/team/absent", json=asked).json() == {"absent": [other]}
+    service.namespace("elsewhere")
+    stranger = service.person("sue", elsewhere="writer")
+    assert stranger.post("/v1/elsewhere/absent", json=asked).json() == {"absent": [here, other]}
+
+
+def test_bytes_that_were_acknowledged_and_are_gone_are_asked_for_again(service: Service, tmp_path: Path):
+    service.namespace("team")
+    writer, made = service.person("wendy", team="writer"), made_elsewhere(tmp_path)
+    for name, data in made.blobs.items():
+        assert writer.put(f"/v1/team/blobs/{name}", content=data).status_code == 201
+        service.store.blobs.delete(name)
+    path = f"/v1/team/vectors/love/versions/{made.digest}"
+    assert writer.put(path, content=made.manifest).status_code == 409
+    assert push(writer, made, "team/vectors/love").status_code == 201
 
 
 def test_blobs_of_a_namespace_that_is_hidden_cannot_be_had_by_naming_them(service: Service, tmp_path: Path):

@@ -18,6 +18,7 @@ from vectorstore.manifest import MANIFEST_TYPE, MAX_MANIFEST
 from vectorstore.reference import Reference, check_name, parse_reference
 
 AT_ONCE = 100
+DIGESTS_AT_ONCE = 1000
 MAX_PAGES = 100
 _KINDS = {"vector": "vectors", "recipe": "recipes"}
 
@@ -91,10 +92,20 @@ class Library:
             )
         return data
 
-    def put_manifest(self, kind: str, full_name: str, name: str, manifest: bytes) -> There:
-        """Save a version whose blobs are there; `name` is its digest."""
+    def absent(self, namespace: str, digests: Sequence[str]) -> set[str]:
+        """Return those blobs that have to be sent to a namespace before a version there can have them."""
+        path, found = f"/v1/{check_name(namespace, 'namespace')}/absent", set[str]()
+        for start in range(0, len(digests), DIGESTS_AT_ONCE):
+            body = {"digests": digests[start : start + DIGESTS_AT_ONCE]}
+            answer = Fields(self.connection.document("POST", path, body=body), f"the answer of {self.remote.name}")
+            found.update(answer.sequence("absent", str))
+        return found
+
+    def put_version(self, kind: str, full_name: str, name: str, manifest: bytes, blobs: Sequence[bytes] = ()) -> There:
+        """Save a version; `name` is its digest. Its blobs are there already, or they are small and all go with it."""
         path = f"{_path(kind, full_name)}/versions/{name}"
-        saved = self.connection.document("PUT", path, content=manifest, headers={"Content-Type": MANIFEST_TYPE})
+        headers = {"Content-Type": MANIFEST_TYPE} | ({"Manifest-Size": str(len(manifest))} if blobs else {})
+        saved = self.connection.document("PUT", path, content=b"".join((manifest, *blobs)), headers=headers)
         return read_there(saved).require(parse_reference(f"{full_name}@{name}"))
 
     def change(self, there: There, body: Json) -> There:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from vectorstore.canonical import Json
 from vectorstore.client import sightings
-from vectorstore.client.library import Library, blob_path
+from vectorstore.client.library import Library
 from vectorstore.client.there import There
 from vectorstore.client.things import body_of, newer, said_at_first, said_of
 from vectorstore.client.upload import upload
-from vectorstore.errors import InvalidInputError, NotFoundError
-from vectorstore.manifest import BlobEntry, Manifest
+from vectorstore.errors import InvalidInputError, NotFoundError, VectorstoreError
+from vectorstore.manifest import Manifest
 from vectorstore.reference import check_name
 from vectorstore.settings import Settings
 from vectorstore.store import Store
@@ -21,6 +21,7 @@ from vectorstore.store.upkeep.stored_draft import about_of
 from vectorstore.store.version import Version
 from vectorstore.transfer.closure import closure
 
+SMALL = 1 << 18  # bytes of a version's blobs that go with its manifest: one request instead of several
 Advance = Callable[[int, int], None]
 """(how many bytes are there, of how many)."""
 
@@ -112,9 +113,9 @@ def push(  # noqa: PLR0913 - whence, whereto, what, and how
             f"{len(wanted)} versions would all be {target.name}", "push them one by one, or without a name"
         )
     versions = closure(store, references)
-    sending = _Sending(store, library, versions, advance or (lambda _done, _total: None))
-    for version in versions:
-        full_name = _name(version, target, asked=version.digest in wanted)
+    named = [(version, _name(version, target, asked=version.digest in wanted)) for version in versions]
+    sending = _Sending(store, library, named, advance or (lambda _done, _total: None))
+    for version, full_name in named:
         there = sending.version(version, full_name)
         sightings.note(store, library.remote, str(there), there.digest)
         if version.digest in wanted:
@@ -129,43 +130,72 @@ def _name(version: Version, target: Target, *, asked: bool) -> str:
     return f"{target.namespace or version.namespace}/{name}"
 
 
-class _Sending:
-    """One push."""
+_Named = tuple[Version, str]
+"""A version, and its full name there."""
 
-    def __init__(self, store: Store, library: Library, versions: Sequence[Version], advance: Advance) -> None:
+
+class _Sending:
+    """One push. What is there already is asked at once, for all versions and for all blobs."""
+
+    def __init__(self, store: Store, library: Library, named: Sequence[_Named], advance: Advance) -> None:
         self.store, self.library, self.advance = store, library, advance
         self.pushed = Pushed(library.remote.name)
-        self._total = sum(blob.size for version in versions for blob in version.blobs)
+        self._total = sum(blob.size for version, _ in named for blob in version.blobs)
         self._done = 0
         self._cache: Path = Settings.load().cache
+        self._there = self._present(named)
+        self._absent = self._to_send(named)
 
     def version(self, version: Version, full_name: str) -> There:
         """Send a version, unless it is there; then say of it there what is said of it here."""
         data = self.store.read_manifest(version)
-        there = self._present(version, full_name)
+        there = self._there[full_name, version.digest]
         report = self.pushed.new if there is None else self.pushed.present
-        for blob in version.blobs:
-            self._blob(full_name.partition("/")[0], blob, known=there is not None)
         if there is None:
-            there = self.library.put_manifest(version.kind, full_name, version.digest, data)
+            there = self._sent(version, full_name, data)
+        else:
+            self._count(sum(blob.size for blob in version.blobs))
         report[version.reference] = str(there)
         first = said_at_first(about_of(Manifest.from_bytes(data)))
         body = body_of(newer(first, said_of(there), said_of(version)))
         return self.library.change(there, body) if body else there
 
-    def _present(self, version: Version, full_name: str) -> There | None:
-        try:
-            return self.library.show(version.kind, full_name, version.digest)
-        except NotFoundError:
-            return None
+    def _present(self, named: Sequence[_Named]) -> dict[tuple[str, str], There | None]:
+        """Return what is there already, by name and digest."""
+        wanted = [(full_name, version.digest) for version, full_name in named]
+        found = self.library.resolve_all([f"{full_name}@{digest}" for full_name, digest in wanted])
+        for each in found:
+            if isinstance(each, VectorstoreError) and not isinstance(each, NotFoundError):
+                raise each
+        there = (None if isinstance(each, VectorstoreError) else each for each in found)
+        return dict(zip(wanted, there, strict=True))
 
-    def _blob(self, namespace: str, entry: BlobEntry, *, known: bool) -> None:
-        connection = self.library.connection
-        if known or connection.has(blob_path(namespace, entry.digest)):
-            self._count(entry.size)
-            return
-        view = self.store.blobs.open(entry.digest, entry.size)
-        self.pushed.sent += upload(connection, namespace, entry, view, self._cache, self._count)
+    def _to_send(self, named: Sequence[_Named]) -> set[tuple[str, str]]:
+        """Return the blobs that are not there: (namespace, digest)."""
+        wanted: dict[str, dict[str, None]] = {}
+        for version, full_name in named:
+            if self._there[full_name, version.digest] is None:
+                blobs = wanted.setdefault(full_name.partition("/")[0], {})
+                blobs.update((blob.digest, None) for blob in version.blobs)
+        return {(where, each) for where, some in wanted.items() for each in self.library.absent(where, list(some))}
+
+    def _sent(self, version: Version, full_name: str, manifest: bytes) -> There:
+        namespace = full_name.partition("/")[0]
+        absent = [blob for blob in version.blobs if (namespace, blob.digest) in self._absent]
+        blobs: list[bytes] = []
+        if len(absent) == len(version.blobs) and sum(blob.size for blob in absent) <= SMALL:
+            blobs = [bytes(self.store.blobs.open(blob.digest, blob.size)) for blob in absent]
+            self.pushed.sent += sum(map(len, blobs))
+        else:
+            for blob in absent:
+                view = self.store.blobs.open(blob.digest, blob.size)
+                self.pushed.sent += upload(self.library.connection, namespace, blob, view, self._cache, self._count)
+        there = self.library.put_version(version.kind, full_name, version.digest, manifest, blobs)
+        for blob in version.blobs:
+            if blobs or blob not in absent:
+                self._count(blob.size)
+        self._absent -= {(namespace, blob.digest) for blob in absent}
+        return there
 
     def _count(self, size: int) -> None:
         self._done += size

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import accumulate
 
 from sqlalchemy import Connection, func, select
 
@@ -24,14 +26,43 @@ from vectorstore.store.uploads import missing
 from vectorstore.store.version import Saved
 
 
-def publish(desk: Desk, path: NameParts, digest: str, data: bytes) -> Saved:
+def publish(desk: Desk, path: NameParts, digest: str, body: bytes, manifest_size: int | None = None) -> Saved:
     """Save the version of a manifest under `namespace/name`.
+
+    Args:
+        desk: who saves it, and where.
+        path: what it shall be called.
+        digest: of the manifest.
+        body: the manifest; where it is longer than `manifest_size`, all of its blobs follow.
+        manifest_size: bytes of the manifest; None for all of the body.
 
     Raises:
         IntegrityError: when the manifest or a blob is not what it should be.
         InvalidInputError: when it is of the other kind, or too large.
         ConflictError: when blobs were not sent, or a quota is used up.
     """
+    data, rest = body[:manifest_size], memoryview(body)[len(body) if manifest_size is None else manifest_size :]
+    manifest = _announced(desk, path, digest, data)
+    sent = _cut(manifest, rest) if rest else {}
+    with desk.store.database.look() as connection:
+        grant = still_granted(connection, desk, Right.WRITE)  # the body may have taken its time
+        if not sent:
+            _require_blobs(connection, desk, manifest)
+        _require_room(connection, grant, desk.namespace, manifest)
+        among = _among(connection, desk, manifest)
+    store = desk.store
+    draft = stored_draft(manifest, (lambda name, _size: sent[name]) if sent else store.blobs.open)
+    draft = replace(draft, namespace=path.namespace, name=path.name, among=among)
+    with ExitStack() as stack:
+        staged = []
+        for content in (*sent.values(), data):
+            staged.append(store.blobs.stage(bytes(content)))
+            stack.callback(staged[-1].discard)
+        return commit_blobs(store.database, store.blobs, draft, staged, () if sent else manifest.blobs)
+
+
+def _announced(desk: Desk, path: NameParts, digest: str, data: bytes) -> Manifest:
+    """Read the manifest, and check that it is what the path says, and no larger than may be."""
     manifest = read_manifest(data)
     if manifest.digest != digest:
         raise IntegrityError(f"the manifest has the digest {manifest.digest}", "send what you announced")
@@ -42,12 +73,16 @@ def publish(desk: Desk, path: NameParts, digest: str, data: bytes) -> Saved:
     for blob in manifest.blobs:
         if blob.size > desk.options.max_blob:
             raise InvalidInputError(f"a blob of {blob.size} bytes", f"{desk.options.max_blob} are taken at most")
-    with desk.store.database.look() as connection:
-        grant = still_granted(connection, desk, Right.WRITE)  # the body may have taken its time
-        _require_blobs(connection, desk, manifest)
-        _require_room(connection, grant, desk.namespace, manifest)
-        among = _among(connection, desk, manifest)
-    return _saved(desk, path, manifest, data, among)
+    return manifest
+
+
+def _cut(manifest: Manifest, rest: memoryview) -> dict[str, memoryview]:
+    """Return the blobs that followed a manifest; whether they are those that it names is checked when they are read."""
+    size = sum(blob.size for blob in manifest.blobs)
+    if len(rest) != size:
+        raise IntegrityError(f"{len(rest)} bytes follow the manifest, and its blobs have {size}", "send all of them")
+    ends = list(accumulate(blob.size for blob in manifest.blobs))
+    return {blob.digest: rest[end - blob.size : end] for blob, end in zip(manifest.blobs, ends, strict=True)}
 
 
 def _require_blobs(connection: Connection, desk: Desk, manifest: Manifest) -> None:
@@ -63,16 +98,6 @@ def _among(connection: Connection, desk: Desk, manifest: Manifest) -> frozenset[
     if manifest.kind == "vector" and PARENTS_ANNOTATION not in manifest.annotations:
         return None
     return frozenset(connection.scalars(select(NamespaceRow.id).where(visible(desk.caller))))
-
-
-def _saved(desk: Desk, path: NameParts, manifest: Manifest, data: bytes, among: frozenset[int] | None) -> Saved:
-    blobs = desk.store.blobs
-    draft = replace(stored_draft(manifest, blobs.open), namespace=path.namespace, name=path.name, among=among)
-    staged = blobs.stage(data)
-    try:
-        return commit_blobs(desk.store.database, blobs, draft, [staged], manifest.blobs)
-    finally:
-        staged.discard()
 
 
 def require_room_to_send(desk: Desk, size: int) -> None:

@@ -180,6 +180,18 @@ class ResolvedOut(BaseModel):
     answers: list[dict[str, Any]]
 
 
+class DigestsIn(Strict):
+    """Blobs that somebody is about to send."""
+
+    digests: list[Annotated[str, Field(pattern=DIGEST_PATTERN)]] = Field(max_length=1000)
+
+
+class AbsentOut(BaseModel):
+    """Those of them that a version of the namespace can have only once they are sent."""
+
+    absent: list[str]
+
+
 class UploadIn(Strict):
     """Bytes that will be sent in parts."""
 

@@ -18,7 +18,7 @@ from vectorstore.service.blob_answer import blob_size, send_blob
 from vectorstore.service.guard import Desk, Reading, Writing
 from vectorstore.service.problems import TooLargeError, TooManyError, documented
 from vectorstore.service.publish import require_room_to_send
-from vectorstore.service.shapes import BlobOut, Digest, Namespace, UploadIn, UploadOut
+from vectorstore.service.shapes import AbsentOut, BlobOut, Digest, DigestsIn, Namespace, UploadIn, UploadOut
 from vectorstore.store import uploads
 
 router = APIRouter(prefix="/v1/{namespace}", tags=["blobs"])
@@ -64,6 +64,13 @@ def _accept(desk: Desk, digest: str, declared: int, body: Iterable[bytes]) -> in
     require_room_to_send(desk, declared)
     keep = desk.options.upload_time
     return uploads.accept(desk.store, desk.namespace_id, _user(desk), digest, body, keep=keep)
+
+
+@router.post("/absent", responses={200: {"model": AbsentOut}, **documented(403)}, response_class=JSONResponse)
+def absent(desk: Writing, namespace: Namespace, wanted: DigestsIn) -> Response:
+    """Say which bytes have to be sent: nobody needs to send what the namespace has."""
+    with desk.store.database.look() as connection:
+        return JSONResponse({"absent": uploads.missing(connection, desk.namespace_id, wanted.digests)})
 
 
 @router.post(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from vectorstore.errors import InvalidInputError
-from vectorstore.manifest import MANIFEST_TYPE
+from vectorstore.manifest import MANIFEST_TYPE, MAX_MANIFEST
 from vectorstore.service import desk_versions as versions
 from vectorstore.service.guard import Reading, Writing
 from vectorstore.service.problems import TooLargeError, documented
@@ -96,10 +98,21 @@ def manifest(desk: Reading, path: VersionPath, if_none_match: IfNoneMatch = None
     openapi_extra={"requestBody": {"required": True, "content": {MANIFEST_TYPE: {}}}},
     response_class=JSONResponse,
 )
-async def save(request: Request, desk: Writing, path: NamePath, digest: Digest) -> Response:
-    """Save a version: its body is the manifest, whose blobs this namespace has or was sent before."""
+async def save(
+    request: Request,
+    desk: Writing,
+    path: NamePath,
+    digest: Digest,
+    manifest_size: Annotated[
+        int | None, Header(ge=1, le=MAX_MANIFEST, description="Where the manifest ends and the blobs begin.")
+    ] = None,
+) -> Response:
+    """Save a version: its body is the manifest, whose blobs this namespace has or was sent before.
+
+    Small blobs may follow the manifest in the same body, one after another in its order; `Manifest-Size` says where.
+    """
     data = await _body(request, desk.options.max_document)
-    saved = await run_in_threadpool(publish, desk, path, digest, data)
+    saved = await run_in_threadpool(publish, desk, path, digest, data, manifest_size)
     return versions.shown(desk, saved.version, 201 if saved.created else 200)
 
 
