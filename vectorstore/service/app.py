@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -80,13 +79,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.senders = Counter[int]()
     app.state.bodies = anyio.CapacityLimiter(app.state.options.uploads)
     anyio.to_thread.current_default_thread_limiter().total_tokens = app.state.options.threads
-    courier = asyncio.create_task(Courier(app.state.store, private=app.state.options.private_hooks).run())
-    try:
-        yield
-    finally:
-        courier.cancel()
-        with suppress(asyncio.CancelledError):
-            await courier
+    async with anyio.create_task_group() as tasks:  # whose end waits for threads that are at the database
+        tasks.start_soon(Courier(app.state.store, private=app.state.options.private_hooks).run)
+        try:
+            yield
+        finally:
+            tasks.cancel_scope.cancel()
 
 
 def _id(request: Request) -> str:
