@@ -42,10 +42,12 @@ class Courier:
 
     async def run(self) -> None:
         """Send what is due, again and again."""
-        async with httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False) as client:
-            async with anyio.create_task_group() as workers:  # its end waits for threads that are at the database
-                for _ in range(AT_ONCE):
-                    workers.start_soon(self._work, client)
+        async with (
+            httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False) as client,
+            anyio.create_task_group() as workers,  # whose end waits for threads that are at the database
+        ):
+            for _ in range(AT_ONCE):
+                workers.start_soon(self._work, client)
 
     async def _work(self, client: httpx2.AsyncClient) -> None:
         """Send one after another; one who is slow to take theirs keeps only this one waiting."""
