@@ -26,9 +26,10 @@ TEMPLATE = "library_template"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure coverage on SQLite only: PostgreSQL runs nearly the same lines, and tracing costs half as much again."""
+    """Measure coverage on SQLite and Llama only: others run nearly the same lines, and take half as long again."""
     for item in items:
-        if isinstance(item, pytest.Function) and _case(item).get("backend") == "postgresql":
+        case = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if case.get("backend") == "postgresql" or case.get("architecture", "llama") != "llama":
             item.add_marker(pytest.mark.no_cover)
 
 
@@ -150,10 +151,6 @@ def demo() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from vectorstore.models import load_model  # noqa: PLC0415 - torch only where a test asks for it
 
     return load_model("demo")
-
-
-def _case(test: pytest.Function) -> dict[str, object]:
-    return test.callspec.params if hasattr(test, "callspec") else {}
 
 
 def _postgresql(server: str, template: str) -> Iterator[str]:

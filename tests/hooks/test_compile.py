@@ -28,8 +28,11 @@ from vectorstore.place import SITES, Place
 from vectorstore.plan import Plan
 from vectorstore.tokens import BY_POSITION
 
-# dynamo itself does this where transformers 4.57 makes a mask
-pytestmark = pytest.mark.filterwarnings("ignore:.*Function.*should not be instantiated:DeprecationWarning")
+pytestmark = [
+    # dynamo itself does this where transformers 4.57 makes a mask
+    pytest.mark.filterwarnings("ignore:.*Function.*should not be instantiated:DeprecationWarning"),
+    pytest.mark.no_cover,  # tracing makes compiling take half as long again
+]
 
 PLACE, LATER = Place("resid_pre", 1), Place("resid_post", 1)
 PLAN = Plan((step("add"), step("keepnorm", LATER, seed=1)))
