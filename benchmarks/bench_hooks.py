@@ -29,7 +29,7 @@ from vectorstore.plan import Plan
 
 LAYERS, WIDTH = 101, 576
 PROMPT = torch.ones(1, 4, dtype=torch.long)
-SAME_AS = {f"raw hook: {operator}": f"ours: {operator}" for operator in RAW} | {
+SAME_AS = {f"raw hook: {operator}": f"ours: {operator.partition(',')[0]}" for operator in RAW} | {
     "ours: add, at the inputs": "ours: add",
     "ours: add, a plan per row": "ours: add",
 }

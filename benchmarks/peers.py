@@ -61,7 +61,22 @@ def _keeps_norm(direction: Tensor) -> Hook:
     return hook
 
 
-RAW: dict[str, Callable[[Tensor], Hook]] = {"add": _adds, "ablate": _ablates, "keepnorm": _keeps_norm}
+def _keeps_norm_of_nothing(direction: Tensor) -> Hook:
+    def hook(_module: object, _args: object, output: Tensor) -> Tensor:
+        moved = output + direction
+        norm = moved.norm(dim=-1, keepdim=True)
+        return torch.where(norm > 0, moved * (output.norm(dim=-1, keepdim=True) / norm), output)
+
+    return hook
+
+
+RAW: dict[str, Callable[[Tensor], Hook]] = {
+    "add": _adds,
+    "ablate": _ablates,
+    "keepnorm": _keeps_norm,
+    "keepnorm, h for 0/0": _keeps_norm_of_nothing,
+}
+"""By operator and, after a comma, what ours minds too."""
 
 
 def steering_vectors(model: PreTrainedModel, directions: Directions, *, ablate: bool = False) -> Steering:

@@ -60,15 +60,12 @@ class Hooked:
             if torch.compiler.is_compiling():
                 changed: Tensor = steered(hidden, number)[0]
                 return changed
-            return _carried_out(place, hidden, self._passes())
+            return _carried_out(place, hidden, [tracker.under_way for tracker in self._trackers])
 
         return transform
 
-    def _passes(self) -> list[Pass]:
-        return [tracker.under_way for tracker in self._trackers]
-
     def _in_operation(self, place: Place) -> tuple[Transform, bool]:
-        passes = self._passes()
+        passes = [tracker.under_way for tracker in self._trackers]
         if any(tracker.arrangement.trained for tracker in self._trackers):
             raise InvalidInputError(
                 "a tensor cannot steer a compiled model, which would give it no gradient",

@@ -25,6 +25,9 @@ from vectorstore.vector import Array
 Change = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(hidden `[..., width]`, direction `[..., width]`, target `[..., 1]`) -> new hidden, of the same dtype."""
 
+_LEAST = 1e-23
+"""Less than any norm that float32 gives but 0; what is divided by it stays finite, and so do gradients."""
+
 
 def shift(hidden: Tensor, direction: Tensor, _target: Tensor) -> Tensor:
     """Return h + v (ActAdd, arXiv 2308.10248, section 3)."""
@@ -33,29 +36,40 @@ def shift(hidden: Tensor, direction: Tensor, _target: Tensor) -> Tensor:
 
 def turn(hidden: Tensor, direction: Tensor, _target: Tensor) -> Tensor:
     """Return (h + v) · |h| / |h + v| (in-context vectors, arXiv 2311.06668); h where h + v is nothing."""
-    wide = hidden.to(direction.dtype)
+    wide = _cast(hidden, direction.dtype)
     moved = wide + direction
-    before, norm = (torch.linalg.vector_norm(each, dim=-1, keepdim=True) for each in (wide, moved))
-    factor = before / norm.clamp(min=torch.finfo(norm.dtype).tiny)
-    return torch.where(norm > 0, moved * factor, wide).to(hidden.dtype)
+    norm = _norm(moved)
+    divisor = norm.clamp_min(_LEAST) if torch.is_grad_enabled() else norm
+    turned = moved * (_norm(wide) / divisor)
+    return _cast(torch.where(norm.logical_not(), wide, turned), hidden.dtype)
 
 
 def amplify(hidden: Tensor, direction: Tensor, _target: Tensor) -> Tensor:
     """Return h + sign(h·v) · v, and h where h·v is 0 (RepE, arXiv 2310.01405, section 3.2: piece-wise operation)."""
-    wide = hidden.to(direction.dtype)
-    return (wide + dot(wide, direction).sign() * direction).to(hidden.dtype)
+    wide = _cast(hidden, direction.dtype)
+    return _cast(torch.addcmul(wide, dot(wide, direction).sign(), direction), hidden.dtype)
 
 
 def set_part(hidden: Tensor, unit: Tensor, target: Tensor) -> Tensor:
     """Return h + (target - h·u) u."""
-    wide = hidden.to(unit.dtype)
-    part = dot(wide, unit)
-    return (wide + (target - part) * unit).to(hidden.dtype)
+    wide = _cast(hidden, unit.dtype)
+    return _cast(torch.addcmul(wide, target - dot(wide, unit), unit), hidden.dtype)
 
 
 def dot(hidden: Tensor, direction: Tensor) -> Tensor:
     """Return h·v `[..., 1]`; no matrix product, which autocast and TF32 would round, and batches would reorder."""
-    return (hidden * direction).sum(dim=-1, keepdim=True)
+    part: Tensor = (hidden * direction).sum(-1, True)
+    return part
+
+
+def _norm(hidden: Tensor) -> Tensor:
+    """Return |h| `[..., 1]`."""
+    norm: Tensor = torch.linalg.vector_norm(hidden, 2, -1, True)  # by position, which torch takes in less time
+    return norm
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)  # to() takes as long as a sum to find that out
 
 
 def units(direction: Array) -> tuple[Array, Array]:

@@ -30,13 +30,16 @@ class PlacedStep:
         self._stack, self._rows, self._gates = Stack(steps, rows, tensor), rows, tuple(gates)
         members = [number in steps for number in range(rows.plans)]
         self._members = None if all(members) or self._change is shift else members  # a stack's rest adds nothing
+        self._by_position, self._some_rows = self._tokens in BY_POSITION, bool(self._members or self._gates)
         self._masks: dict[tuple[int, torch.device], Tensor] = {}
 
     def apply(self, hidden: Tensor, span: Span | DecodeSpan) -> Tensor | None:
         """Return the steered `hidden` `[..., width]`, or None where this pass has no token to steer."""
-        if self._tokens in BY_POSITION:
+        if self._by_position:
             return self._apply_by_position(hidden, span)
-        where = self._among_rows(span.where(self._tokens), span)
+        where = span.where(self._tokens)
+        if self._some_rows:
+            where = self._among_rows(where, span)
         pair = None if where is None else self._stack.pair(hidden, span)
         if pair is None:
             return None
@@ -49,7 +52,7 @@ class PlacedStep:
         if found is None:
             return None
         own, inside = found
-        where = self._among_rows(inside, span)
+        where = self._among_rows(inside, span) if self._some_rows else inside
         pair = None if where is None else self._stack.by_token(hidden, own, span.coefficient)
         return None if pair is None else self._changed(hidden, pair, where, span)
 
@@ -70,8 +73,8 @@ class PlacedStep:
 
     def _among_rows(self, where: Where, span: Span | DecodeSpan) -> Where:
         """Leave out the rows whose plan has no such step, or whose gates are closed."""
-        if where is None or (self._members is None and not self._gates):
-            return where
+        if where is None:
+            return None
         rows = self._open_rows(where, span) if self._gates else self._member_rows(span)
         if rows is None or rows is True:
             return rows and where
