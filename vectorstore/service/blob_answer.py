@@ -11,6 +11,8 @@ from vectorstore.service.guard import Desk
 from vectorstore.service.problems import DamagedStoreError
 from vectorstore.store.schema import BlobRow, VersionBlobRow, VersionRow
 
+PIECE = 1 << 18  # bytes of a download in memory; each piece costs a hand-over between threads
+
 
 def blob_size(desk: Desk, digest: str) -> int:
     """Return the size of a blob that a version of the namespace has.
@@ -51,4 +53,6 @@ def send_blob(desk: Desk, digest: str, size: int, if_none_match: str | None, *, 
     if options.accel:
         headers["X-Accel-Redirect"] = f"{options.accel.rstrip('/')}/sha256/{path.parent.name}/{path.name}"
         return Response(headers=headers, media_type=media_type)
-    return FileResponse(path, headers=headers, media_type=media_type, stat_result=path.stat())
+    answer = FileResponse(path, headers=headers, media_type=media_type, stat_result=path.stat())
+    answer.chunk_size = PIECE
+    return answer
