@@ -204,6 +204,22 @@ def test_keepnorm_of_nothing_stays_nothing_and_of_its_opposite_keeps_the_norm():
     assert torch.equal(turn(hidden, torch.tensor([-3.0, -4.0]), zero[:1])[1], hidden[1])
 
 
+def test_gradients_stay_finite_where_keepnorm_meets_nothing_and_its_opposite():
+    hidden = torch.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
+    for direction in (torch.zeros(2), torch.tensor([-3.0, -4.0])):
+        changed = get_operator("keepnorm").change(hidden, direction, torch.zeros(1))
+        (gradient,) = torch.autograd.grad(changed.sum(), hidden)
+        assert gradient.isfinite().all()
+
+
+def test_a_direction_that_is_not_a_number_is_refused(model):
+    direction = direction_of(32).numpy().copy()
+    direction[3] = np.nan
+    plan = Plan((Step("add", PLACE, "all", direction),))
+    with pytest.raises(InvalidInputError, match=r"resid_pre\.1 holds what is no number"), steer(model, plan):
+        pytest.fail("it was steered")
+
+
 def test_a_part_that_is_what_it_should_be_changes_no_bit():
     axis = np.eye(32, dtype=np.float32)[3]
     hidden = torch.randn(2, 5, 32)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from tests.hooks.probe import add_plan, direction_of, witness
 from tests.tiny_models import tiny_model
-from vectorstore.errors import InvalidInputError
+from vectorstore.errors import ConflictError, InvalidInputError
 from vectorstore.hooks.hidden import _input_hook
 from vectorstore.hooks.record import record
 from vectorstore.hooks.steer import steer
@@ -232,3 +234,24 @@ def test_naive_wrapping_of_a_layer_loses_its_attributes():
     model.model.layers[1] = Naive(model.model.layers[1])
     assert not hasattr(model.model.layers[1], attribute)
     assert set(dict(model.named_parameters())) != names
+
+
+# 12. A copy of a hooked model keeps hooks that belong to the other.
+
+
+def test_a_steered_model_is_not_copied_and_afterwards_its_copy_is_its_own():
+    model = tiny_model("llama")
+    with steer(model, add_plan(POST, V)), pytest.raises(ConflictError, match="do it outside of the block"):
+        copy.deepcopy(model)
+    other = copy.deepcopy(model)
+    with steer(model, add_plan(POST, V)), torch.no_grad():
+        assert not torch.equal(model(IDS).logits, other(IDS).logits)
+
+
+def test_naive_copying_of_a_hooked_model_copies_its_hooks():
+    model = tiny_model("llama")
+    handle = model.model.layers[1].register_forward_hook(lambda _, __, output: output + V)
+    other = copy.deepcopy(model)
+    handle.remove()
+    with torch.no_grad():
+        assert not torch.equal(model(IDS).logits, other(IDS).logits)

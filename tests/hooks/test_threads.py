@@ -12,7 +12,7 @@ from tests.extract.tiny_tokenizer import tiny_tokenizer
 from tests.hooks.probe import add_plan, direction_of
 from tests.hooks.test_operators import GREEDY, LEFT, step
 from tests.tiny_models import tiny_model
-from vectorstore.errors import ConflictError
+from vectorstore.errors import ConflictError, InvalidInputError
 from vectorstore.hooks.steer import steer
 from vectorstore.place import Place
 from vectorstore.plan import Plan
@@ -158,6 +158,22 @@ def test_a_pass_that_failed_gives_the_turn_back():
             with pytest.raises(Exception, match=r"input_ids|index out of range"):
                 model(**wrong)
         assert Work(lambda: model(**LEFT).logits).outcome() is not None
+
+
+def test_a_generation_that_was_interrupted_gives_the_turn_back_and_leaves_no_pass():
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    model = tiny_model("llama")
+    with steer(model, PLAN):
+        expected = model(**LEFT).logits
+        handle = model.model.layers[2].register_forward_hook(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            model.generate(**LEFT, **GREEDY)
+        handle.remove()
+        with pytest.raises(InvalidInputError, match="a layer ran outside"):
+            model.model(**LEFT)
+        assert torch.equal(Work(lambda: model(**LEFT).logits).outcome(), expected)
 
 
 def test_gradients_may_be_taken_in_another_thread():

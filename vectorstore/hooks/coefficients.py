@@ -85,7 +85,7 @@ class Coefficients:
 def _finite(value: float) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise InvalidInputError(f"the coefficient is {value!r}", "give a finite number: 0.5")

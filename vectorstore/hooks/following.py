@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial, wraps
+from functools import partial, update_wrapper
 from threading import Lock, get_ident
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import nn
 
+from vectorstore.errors import ConflictError
 from vectorstore.hooks.turn import in_two_threads
 
 Follower = Callable[[tuple[Any, ...], dict[str, Any]], AbstractContextManager[None]]
@@ -71,17 +72,26 @@ def _replace(model: nn.Module) -> _Replaced:
     replaced = _replaced[model] = _Replaced(model.__dict__.get("generate"))
     original: Any = getattr(model, "generate", None)
     if callable(original):
-
-        @wraps(original)
-        def generate(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - generate's own
-            with ExitStack() as stack:
-                for follower in tuple(replaced.followers):
-                    stack.enter_context(follower(args, kwargs))
-                stack.enter_context(_calling_in_chunks(model))
-                return original(*args, **kwargs)
-
-        model.__dict__["generate"] = replaced.now = generate
+        model.__dict__["generate"] = replaced.now = _Followed(model, original, replaced)
     return replaced
+
+
+class _Followed:
+    """A model's `generate` that tells who follows it; a copy of the model cannot have it, for it runs this model."""
+
+    def __init__(self, model: nn.Module, original: Any, replaced: _Replaced) -> None:  # noqa: ANN401 - generate
+        self._model, self._original, self._replaced = model, original, replaced
+        update_wrapper(self, original)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - generate's own
+        with ExitStack() as stack:
+            for follower in tuple(self._replaced.followers):
+                stack.enter_context(follower(args, kwargs))
+            stack.enter_context(_calling_in_chunks(self._model))
+            return self._original(*args, **kwargs)
+
+    def __deepcopy__(self, _memo: object) -> _Followed:
+        raise ConflictError("a model that is being steered cannot be copied", "do it outside of the block")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -56,6 +57,8 @@ class Stack:
         self._direction, self._target = (torch.from_numpy(np.array(array, np.float32)) for array in arrays)
         put_in = self._direction if self._change is shift else self._direction * self._target
         self._greatest = float(put_in.abs().max())
+        if math.isnan(self._greatest):
+            raise InvalidInputError(f"the direction at {self._place} holds what is no number", "compute it again")
         self._base: tuple[torch.device, torch.dtype, int, Pair] | None = None
         self._buffer: Tensor | None = None
         self._ready: _Ready | None = None

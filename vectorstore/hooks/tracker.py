@@ -135,6 +135,8 @@ class Tracker:
                 yield
             finally:
                 self._prompt, self._memory = outer
+                if self._pass is not None:
+                    self._end()  # torch does not tell of a pass that Ctrl-C ended
 
     def _begin(self, _model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._thread != get_ident():
