@@ -66,7 +66,7 @@ def list_tokens(library: Library, user: str | None) -> Answer:
 @click.argument("public", metavar="TOKEN")
 @library_options
 def revoke(library: Library, public: str) -> Answer:
-    """Let a token be good for nothing, at once; TOKEN is its public part, as in the list."""
+    """Let a token be good for nothing, at once, and all that were made with it; TOKEN is its public part."""
     with library.look() as store:
         revoked = tokens.revoke_token(store, public)
     return Answer(revoked.to_json(), [f"the token {revoked.id} of {revoked.user} is revoked"])

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 
 import pytest
 from sqlalchemy import text as sql
 from sqlalchemy import update
 
-from tests.accounts.people import asked, signed_in
+from tests.accounts.people import asked, caller_of, signed_in
 from vectorstore.accounts import tokens
+from vectorstore.accounts.caller import Caller
 from vectorstore.accounts.namespaces import add_namespace
 from vectorstore.accounts.rights import Right
 from vectorstore.accounts.tokens import list_tokens, make_token, revoke_token
 from vectorstore.accounts.users import add_user
-from vectorstore.errors import ConflictError, InvalidInputError, NotAllowedError, NotFoundError
+from vectorstore.errors import ConflictError, InvalidInputError, NotAllowedError, NotAuthenticatedError, NotFoundError
 from vectorstore.store import Store, events
 from vectorstore.store.feed import feed
 from vectorstore.store.schema import Base
@@ -155,3 +159,54 @@ def test_what_is_unknown_or_cannot_be_is_refused(team: Store, monkeypatch: pytes
         make_token(team, "ada", "x")
     revoke_token(team, first.id)
     make_token(team, "ada", "x")
+
+
+def made_with(team: Store, caller: Caller, user: str = "ada") -> Caller:
+    return caller_of(team, make_token(team, user, "next", Right.READ, by=caller)[0])
+
+
+def test_a_revoked_token_takes_along_all_that_were_made_with_it(team: Store):
+    first = signed_in(team, "root")
+    second, beside = made_with(team, first, "root"), signed_in(team, "root")
+    third, hers = made_with(team, second, "root"), made_with(team, first)
+    parents = {token.id: token.parent for token in list_tokens(team)}
+    assert [parents[each.token or ""] for each in (first, second, third, hers)] == [
+        None,
+        first.token,
+        second.token,
+        first.token,
+    ]
+    revoke_token(team, first.token or "")
+    good = {token.id for token in list_tokens(team) if token.revoked_at is None}
+    assert good == {beside.token}
+    said = [(each.subject, each.after) for each in feed(team, "system", after=0, limit=100) if "revoke" in each.action]
+    assert said[0] == ("root", {"id": first.token})
+    assert sorted((who, after["id"], after["with"]) for who, after in said[1:]) == sorted(
+        (who, each.token, first.token) for who, each in (("root", second), ("root", third), ("ada", hers))
+    )
+
+
+def test_a_token_that_was_revoked_while_its_request_was_under_way_makes_none(team: Store):
+    caller = signed_in(team, "ada")
+    revoke_token(team, caller.token or "")
+    with pytest.raises(NotAuthenticatedError, match="was revoked"):
+        made_with(team, caller)
+
+
+def test_of_many_that_are_made_while_their_maker_is_revoked_none_stays_good(team: Store):
+    for _ in range(5):
+        caller, ready = signed_in(team, "ada"), Barrier(3)
+
+        def make(caller: Caller = caller, ready: Barrier = ready) -> None:
+            ready.wait()
+            with suppress(NotAuthenticatedError):
+                for _ in range(5):
+                    made_with(team, caller)
+
+        with ThreadPoolExecutor(2) as pool:
+            makers = [pool.submit(make) for _ in range(2)]
+            ready.wait()
+            revoke_token(team, caller.token or "")
+            for maker in makers:
+                maker.result()
+        assert not [each for each in list_tokens(team, "ada") if each.revoked_at is None]

@@ -17,12 +17,21 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from tests.accounts.people import signed_in
 from tests.builders import make_card, make_vector
 from tests.service.conftest import Service, made_elsewhere, push, serving
-from vectorstore.accounts.namespaces import add_namespace, find_namespace
-from vectorstore.accounts.webhooks import MAX_ATTEMPTS, add_webhook, settle, take
+from vectorstore.accounts.namespaces import (
+    add_namespace,
+    find_namespace,
+    remove_member,
+    set_member,
+    set_namespace,
+)
+from vectorstore.accounts.users import add_user, set_disabled
+from vectorstore.accounts.webhooks import MAX_ATTEMPTS, add_webhook, enable_webhook, list_webhooks, settle, take
 from vectorstore.service.courier import _public
 from vectorstore.store import Store
+from vectorstore.store.feed import feed
 from vectorstore.store.team_schema import WebhookRow
 
 
@@ -192,3 +201,34 @@ def test_events_name_no_urls_of_webhooks(service: Service):
 def test_addresses_of_private_networks_are_known_in_every_dress(address: str):
     assert not _public(address)
     assert _public("93.184.215.14")
+
+
+@pytest.mark.parametrize("loss", ["role", "membership", "account"])
+def test_a_webhook_rests_on_the_rights_of_who_made_it(store: Store, loss: str):
+    add_user(store, "max")
+    add_namespace(store, "team")
+    set_member(store, "team", "max", "maintainer")
+    caller = signed_in(store, "max")
+    with store.database.read() as session:
+        namespace_id = find_namespace(session, "team").id
+    _, made = add_webhook(store, namespace_id, "https://example.org/", by=caller)
+    assert made.made_by == "max"
+    set_namespace(store, "team", {"max_versions": 7})
+    assert take(store) is not None
+    with store.database.write() as session:
+        session.execute(update(WebhookRow).values(leased_until=None))
+    if loss == "role":
+        set_member(store, "team", "max", "writer")
+    elif loss == "membership":
+        remove_member(store, "team", "max")
+    else:
+        set_disabled(store, "max", disabled=True)
+    assert take(store) is None
+    (found,) = list_webhooks(store, namespace_id)
+    said = "max, who made it, is shut out" if loss == "account" else "max, who made it, is no maintainer any more"
+    assert (found.disabled, found.last_error) == (True, said)
+    last = feed(store, "team")[-1]
+    assert (last.action, last.after) == ("webhook.disable", {"webhook": made.id, "reason": said})
+    add_user(store, "root", admin=True)
+    assert enable_webhook(store, namespace_id, made.id, by=signed_in(store, "root")).made_by == "root"
+    assert take(store) is not None

@@ -14,9 +14,13 @@ from sqlalchemy import exc as sql
 from sqlalchemy.pool import NullPool
 
 from tests.builders import make_card, make_vector
+from vectorstore.accounts.namespaces import add_namespace, find_namespace
+from vectorstore.accounts.tokens import list_tokens, make_token
+from vectorstore.accounts.users import add_user
+from vectorstore.accounts.webhooks import add_webhook, list_webhooks
 from vectorstore.compose import pin
 from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, SchemaError
-from vectorstore.store import Store
+from vectorstore.store import Store, events
 from vectorstore.store.database import REVISIONS, check, current, downgrade, upgrade
 
 
@@ -245,3 +249,21 @@ def test_a_downgrade_does_not_go_up(library_url: str):
     with pytest.raises(InvalidInputError, match="the library has the older schema 0001; type: steer db upgrade"):
         downgrade(library_url, "0002")
     assert current(library_url) == "0001"
+
+
+def test_a_webhook_from_before_is_known_to_rest_on_who_made_it(store: Store, library_url: str, blobs_folder: Path):
+    add_namespace(store, "team")
+    for name in ("ada", "max"):
+        add_user(store, name)
+    with store.database.read() as session:
+        namespace_id = find_namespace(session, "team").id
+    for actor in ("ada", "max", "nobody"):
+        with events.acting(actor):
+            add_webhook(store, namespace_id, "https://example.org/")
+    make_token(store, "ada", "laptop")
+    store.close()
+    assert downgrade(library_url, "0004") == "0004"
+    assert upgrade(library_url) == REVISIONS[-1] == check(library_url)
+    with Store.open(library_url, blobs=str(blobs_folder)) as again:
+        assert [each.made_by for each in list_webhooks(again, namespace_id)] == ["ada", "max", None]
+        assert [each.parent for each in list_tokens(again)] == [None]

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from vectorstore.accounts.access import access
-from vectorstore.accounts.caller import Caller
+from vectorstore.accounts.caller import Caller, renewed
 from vectorstore.accounts.rights import Right
 from vectorstore.accounts.secret import Secret, new_secret
 from vectorstore.accounts.system import record
@@ -37,6 +37,7 @@ class Token:
         scope: the most that it is good for.
         namespace: the one that it is good for; None for all.
         created_at, expires_at, revoked_at, last_used_at: when.
+        parent: the token that it was made with, and is revoked with; None where it was made without one.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Token:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    parent: str | None
 
     def to_json(self) -> Json:
         """Return the fields, for programs."""
@@ -73,9 +75,10 @@ def make_token(  # noqa: PLR0913 - each narrows it
         scope: the most that it is good for.
         namespace: good for this one alone.
         lifetime: until it expires; for good without.
-        by: who makes it, over the network: at most with what they may do themselves.
+        by: who makes it, over the network: at most with what they may do themselves, and revoked with their token.
 
     Raises:
+        NotAuthenticatedError: when its maker's own was revoked meanwhile.
         NotAllowedError: when it would be good for more, or for longer, than its maker's own.
         NotFoundError: for an unknown user or namespace.
         ConflictError: for too many.
@@ -94,7 +97,8 @@ def make_token(  # noqa: PLR0913 - each narrows it
         if by is not None:
             _require_narrower(by, scope, target)
             _require_shorter(session, by, expires)
-        secret = insert_token(session, owner, name, scope, target=target, expires=expires)
+        parent = None if by is None else by.token
+        secret = insert_token(session, owner, name, scope, target=target, expires=expires, parent=parent)
         after = {"id": secret.id, "name": name, "scope": scope.word, "namespace": namespace}
         record(session, "token.create", user, after=after)
         return secret.text, _token(session.get_one(TokenRow, secret.id), user, namespace)
@@ -109,6 +113,7 @@ def insert_token(  # noqa: PLR0913 - the columns of a row
     target: NamespaceRow | None = None,
     expires: datetime | None = None,
     public: str | None = None,
+    parent: str | None = None,
 ) -> Secret:
     """Make a token's row, with a public part that may be known already; whoever does records it as an event.
 
@@ -127,6 +132,7 @@ def insert_token(  # noqa: PLR0913 - the columns of a row
         namespace_id=target.id if target else None,
         created_at=datetime.now(UTC),
         expires_at=expires,
+        parent=parent,
     )
     session.add(row)
     return secret
@@ -146,7 +152,7 @@ def list_tokens(store: Store, user: str | None = None) -> Sequence[Token]:
 
 
 def revoke_token(store: Store, token: str, *, by: Caller | None = None) -> Token:
-    """Let a token be good for nothing, at once.
+    """Let a token be good for nothing, at once, and all that were made with it: whoever had it may have made some.
 
     Raises:
         NotFoundError: when there is none, or it is somebody else's and `by` is no administrator: in the same words.
@@ -161,11 +167,28 @@ def revoke_token(store: Store, token: str, *, by: Caller | None = None) -> Token
             within = by.namespace_id in (None, row.namespace_id) and Right.parse(row.scopes) <= by.scopes
             if not within:
                 raise NotAllowedError(f"the token {token} is good for more than yours", "use one that goes as far")
-        if row.revoked_at is None:
-            row.revoked_at = datetime.now(UTC)
-            record(session, "token.revoke", owner.name, after={"id": token})
+        _revoke(session, row, owner.name)
         namespace = session.get(NamespaceRow, row.namespace_id) if row.namespace_id else None
         return _token(row, owner.name, namespace.name if namespace else None)
+
+
+def _revoke(session: Session, row: TokenRow, owner: str) -> None:
+    """Revoke a locked token, then those that were made with it.
+
+    Each is locked before those made with it are looked for: who makes one holds its maker's row until it is there.
+    """
+    every, level = [(row, owner)], [row.id]
+    mine = select(TokenRow, UserRow.name).join(UserRow, UserRow.id == TokenRow.user_id).order_by(TokenRow.id)
+    while level:
+        found = session.execute(mine.where(TokenRow.parent.in_(level)).with_for_update(of=TokenRow)).all()
+        every += [(each, user) for each, user in found]
+        level = [each.id for each, _ in found]
+    now = datetime.now(UTC)
+    for each, user in every:  # the events come last: their namespace's row stays locked
+        if each.revoked_at is None:
+            each.revoked_at = now
+            made = {} if each is row else {"with": row.id}
+            record(session, "token.revoke", user, after={"id": each.id, **made})
 
 
 def note_use(store: Store, caller: Caller) -> None:
@@ -197,8 +220,10 @@ def _require_narrower(by: Caller, scope: Right, target: NamespaceRow | None) -> 
 
 
 def _require_shorter(session: Session, by: Caller, expires: datetime | None) -> None:
-    """Check that a token is not outlived by one that was made with it: nobody would notice that it never ends."""
-    ends = session.scalar(select(TokenRow.expires_at).where(TokenRow.id == by.token))
+    """Check that a token is not outlived by one that is made with it; its row is locked against being revoked."""
+    mine = select(TokenRow.expires_at).where(TokenRow.id == by.token)
+    ends = session.scalar(mine.with_for_update(read=True))
+    renewed(session, by)
     if ends is not None and (expires is None or expires > ends):
         raise NotAllowedError(f"your token expires on {ends:%Y-%m-%d}, before this one would", "ask for fewer days")
 
@@ -221,5 +246,5 @@ def _good(session: Session, owner: UserRow) -> Sequence[str]:
 
 
 def _token(row: TokenRow, user: str, namespace: str | None) -> Token:
-    whens = {name: getattr(row, name) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
-    return Token(row.id, user, row.name, row.scopes, namespace, **whens)
+    rest = {name: getattr(row, name) for name in ("created_at", "expires_at", "revoked_at", "last_used_at", "parent")}
+    return Token(row.id, user, row.name, row.scopes, namespace, **rest)

@@ -1,7 +1,8 @@
 """Webhooks: who is told of a namespace's events, one after another. The events themselves are the outbox.
 
 An event is written in the transaction of its change, so none is lost and none is invented; `sent_seq` is the last one
-that the other side took. Whoever sends holds a lease, so that of several processes one does.
+that the other side took. Whoever sends holds a lease, so that of several processes one does. A webhook rests on the
+rights of who made it, or switched it on last: once they could not make it any more, it is switched off.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
+from vectorstore.accounts.caller import Caller
+from vectorstore.accounts.rights import ROLES, Right
 from vectorstore.canonical import Json
 from vectorstore.errors import ConflictError, InvalidInputError, NotFoundError
 from vectorstore.store import Store, events
 from vectorstore.store.feed import Event
 from vectorstore.store.schema import EventRow, NamespaceRow
-from vectorstore.store.team_schema import WebhookRow
+from vectorstore.store.team_schema import MembershipRow, UserRow, WebhookRow
 
 MAX_WEBHOOKS = 20  # of a namespace
 MAX_ATTEMPTS = 12  # over about six hours; then the webhook is switched off
@@ -40,8 +43,9 @@ class Webhook:
         created_at: since when.
         sent_seq: the last event that was taken, or passed over.
         attempts: how often the next one was tried.
-        disabled: whether it was switched off, since nobody took the next one.
+        disabled: whether it was switched off: nobody took the next one, or its maker lost the right to have it.
         last_error: what went wrong last.
+        made_by: the user on whose rights it rests; None where the library itself was at hand.
     """
 
     id: int
@@ -52,6 +56,7 @@ class Webhook:
     attempts: int
     disabled: bool
     last_error: str
+    made_by: str | None
 
     def to_json(self) -> Json:
         """Return the fields, for programs."""
@@ -76,8 +81,17 @@ class Delivery:
     event: Event
 
 
-def add_webhook(store: Store, namespace_id: int, url: str, actions: Sequence[str] = ()) -> tuple[str, Webhook]:
+def add_webhook(
+    store: Store, namespace_id: int, url: str, actions: Sequence[str] = (), *, by: Caller | None = None
+) -> tuple[str, Webhook]:
     """Tell `url` of what happens from now on; return the secret that all is signed with, and what is known of it.
+
+    Args:
+        store: the library.
+        namespace_id: whose events.
+        url: where to.
+        actions: of these alone; of all where there are none.
+        by: who makes it, over the network: on their rights it rests.
 
     Raises:
         ConflictError: when the namespace has too many.
@@ -101,19 +115,21 @@ def add_webhook(store: Store, namespace_id: int, url: str, actions: Sequence[str
             attempts=0,
             next_at=datetime.now(UTC),
             last_error="",
+            made_by=None if by is None else by.user_id,
         )
         session.add(row)
         session.flush()
         after = {"webhook": row.id, "actions": list(actions)}  # not where to: URLs of webhooks are often secrets
         events.record(session, namespace_id, "webhook.add", namespace.name, after=after)
-        return secret, _webhook(row)
+        return secret, _webhook(row, None if by is None else by.name)
 
 
 def list_webhooks(store: Store, namespace_id: int) -> Sequence[Webhook]:
     """Return the webhooks of a namespace; never their secrets."""
-    mine = select(WebhookRow).where(WebhookRow.namespace_id == namespace_id).order_by(WebhookRow.id)
+    mine = select(WebhookRow, UserRow.name).outerjoin(UserRow, UserRow.id == WebhookRow.made_by)
     with store.database.read() as session:
-        return [_webhook(row) for row in session.scalars(mine)]
+        rows = session.execute(mine.where(WebhookRow.namespace_id == namespace_id).order_by(WebhookRow.id))
+        return [_webhook(row, maker) for row, maker in rows]
 
 
 def remove_webhook(store: Store, namespace_id: int, webhook: int) -> None:
@@ -129,8 +145,8 @@ def remove_webhook(store: Store, namespace_id: int, webhook: int) -> None:
         events.record(session, namespace_id, "webhook.remove", namespace.name, before=before)
 
 
-def enable_webhook(store: Store, namespace_id: int, webhook: int) -> Webhook:
-    """Try again what was switched off, from where it was.
+def enable_webhook(store: Store, namespace_id: int, webhook: int, *, by: Caller | None = None) -> Webhook:
+    """Try again what was switched off, from where it was; from now on it rests on the rights of `by`.
 
     Raises:
         NotFoundError: when there is no such webhook.
@@ -138,7 +154,8 @@ def enable_webhook(store: Store, namespace_id: int, webhook: int) -> Webhook:
     with store.database.write() as session:
         row = _find(session, namespace_id, webhook)
         row.disabled_at, row.attempts, row.next_at = None, 0, datetime.now(UTC)
-        return _webhook(row)
+        row.made_by, name = (None, None) if by is None else (by.user_id, by.name)
+        return _webhook(row, name)
 
 
 def take(store: Store) -> Delivery | None:
@@ -160,11 +177,14 @@ def take(store: Store) -> Delivery | None:
         row = session.scalar(due.with_for_update(skip_locked=True, of=WebhookRow))
         if row is None:
             return None
+        namespace = session.get_one(NamespaceRow, row.namespace_id).name
+        if (lost := _lost(session, row)) is not None:
+            _switch_off(session, row, namespace, lost)
+            return None
         event = _next(session, row)
         if event is None:
             return None
         row.leased_until = now + LEASE
-        namespace = session.get_one(NamespaceRow, row.namespace_id).name
         return Delivery(row.id, row.url, row.secret, namespace, event)
 
 
@@ -183,9 +203,29 @@ def settle(store: Store, delivery: Delivery, error: str | None) -> None:
         row.last_error = error[:500]
         row.next_at = now + min(timedelta(seconds=5 * 2**row.attempts), _LONGEST)
         if row.attempts >= MAX_ATTEMPTS:
-            row.disabled_at = now
-            after = {"webhook": row.id}
-            events.record(session, row.namespace_id, "webhook.disable", delivery.namespace, after=after)
+            _switch_off(session, row, delivery.namespace, f"it failed {row.attempts} times")
+
+
+def _lost(session: Session, row: WebhookRow) -> str | None:
+    """Return why the maker of a webhook could not make it any more; None where they could."""
+    if row.made_by is None:
+        return None
+    member = (MembershipRow.user_id == UserRow.id) & (MembershipRow.namespace_id == row.namespace_id)
+    mine = select(UserRow.name, UserRow.admin, UserRow.disabled_at, MembershipRow.role).outerjoin(MembershipRow, member)
+    maker = session.execute(mine.where(UserRow.id == row.made_by)).one()
+    if maker.disabled_at is not None:
+        return f"{maker.name}, who made it, is shut out"
+    if maker.admin or (maker.role is not None and ROLES[maker.role] >= Right.MAINTAIN):
+        return None
+    return f"{maker.name}, who made it, is no maintainer any more"
+
+
+def _switch_off(session: Session, row: WebhookRow, namespace: str, reason: str) -> None:
+    """Send nothing there any more, and say so where maintainers look."""
+    row.disabled_at = datetime.now(UTC)
+    row.last_error = row.last_error if row.attempts else reason
+    after = {"webhook": row.id, "reason": reason}
+    events.record(session, row.namespace_id, "webhook.disable", namespace, after=after)
 
 
 def _next(session: Session, row: WebhookRow) -> Event | None:
@@ -215,7 +255,7 @@ def _check(url: str, actions: Sequence[str]) -> None:
             raise InvalidInputError(f"there is no action '{action[:40]}'", "see those in the events: alias.set, …")
 
 
-def _webhook(row: WebhookRow) -> Webhook:
+def _webhook(row: WebhookRow, maker: str | None) -> Webhook:
     names = ("id", "url", "created_at", "sent_seq", "attempts", "last_error")
     actions, disabled = tuple(row.actions.split()), row.disabled_at is not None
-    return Webhook(**{name: getattr(row, name) for name in names}, actions=actions, disabled=disabled)
+    return Webhook(**{name: getattr(row, name) for name in names}, actions=actions, disabled=disabled, made_by=maker)

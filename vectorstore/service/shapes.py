@@ -291,6 +291,7 @@ class TokenOut(BaseModel):
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    parent: str | None
 
 
 class MadeTokenOut(TokenOut):
@@ -407,6 +408,7 @@ class WebhookOut(BaseModel):
     attempts: int
     disabled: bool
     last_error: str
+    made_by: str | None
 
 
 class MadeWebhookOut(WebhookOut):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy.orm import Session
 
-REVISIONS = ("0001", "0002", "0003", "0004")  # oldest first; the last is the one this program works with
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")  # oldest first; the last is the one this program works with
 _HEAD = REVISIONS[-1]
 _LOCK_KEY = 0x5354454552  # "STEER": the advisory lock of upgrades on PostgreSQL
 _ALEMBIC = Lock()  # its context is one global per process

@@ -52,6 +52,7 @@ class TokenRow(Base):
     """A token, of which only the hash is kept. It can narrow its owner's rights, never widen them.
 
     `id` is its public part; `scopes` are rights with spaces between; with a namespace it is good for that one alone.
+    `parent` is the token that it was made with, and is revoked with.
     """
 
     __tablename__ = "tokens"
@@ -65,6 +66,7 @@ class TokenRow(Base):
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    parent: Mapped[str | None] = mapped_column(String(32), index=True)
 
 
 class UploadRow(Base):
@@ -124,7 +126,7 @@ class WebhookRow(Base):
     """Who is told of a namespace's events, in order; `sent_seq` is the last one that they got.
 
     The events are the outbox: each is written in the transaction of its change. `leased_until` keeps two processes from
-    sending at once.
+    sending at once. `made_by` is the user on whose rights it rests; None where the library itself was at hand.
     """
 
     __tablename__ = "webhooks"
@@ -140,6 +142,7 @@ class WebhookRow(Base):
     next_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     leased_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_error: Mapped[str] = mapped_column(Text)
+    made_by: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class SightingRow(Base):

@@ -25,7 +25,7 @@ def list_webhooks(desk: Maintaining, namespace: Namespace) -> Response:
 )
 def add(desk: Maintaining, namespace: Namespace, wanted: WebhookIn) -> Response:
     """Tell a URL of what happens from now on; this answer alone has the secret that it is signed with."""
-    secret, made = webhooks.add_webhook(desk.store, desk.namespace_id, wanted.url, wanted.actions)
+    secret, made = webhooks.add_webhook(desk.store, desk.namespace_id, wanted.url, wanted.actions, by=desk.caller)
     return JSONResponse({"secret": secret, **made.to_json()}, 201)
 
 
@@ -33,8 +33,8 @@ def add(desk: Maintaining, namespace: Namespace, wanted: WebhookIn) -> Response:
     "/{webhook}/enable", responses={200: {"model": WebhookOut}, **documented(403)}, response_class=JSONResponse
 )
 def enable(desk: Maintaining, namespace: Namespace, webhook: WebhookId) -> Response:
-    """Try again what was switched off, from where it was."""
-    return JSONResponse(webhooks.enable_webhook(desk.store, desk.namespace_id, webhook).to_json())
+    """Try again what was switched off, from where it was; it rests on the rights of who does."""
+    return JSONResponse(webhooks.enable_webhook(desk.store, desk.namespace_id, webhook, by=desk.caller).to_json())
 
 
 @router.delete("/{webhook}", status_code=204, responses=documented(403), response_class=Response)
