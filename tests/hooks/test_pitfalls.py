@@ -255,3 +255,37 @@ def test_naive_copying_of_a_hooked_model_copies_its_hooks():
     handle.remove()
     with torch.no_grad():
         assert not torch.equal(model(IDS).logits, other(IDS).logits)
+
+
+# 13. PEFT runs the model that it is given now by a call, hooks included, now by its `forward`, past them.
+
+
+class Adapted(nn.Module):
+    """What PEFT makes of a model, as far as calls go."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.inner, self.config = model, model.config
+
+    def get_base_model(self):
+        return self.inner
+
+    def forward(self, *args, **kwargs):
+        return self.inner.forward(*args, **kwargs)
+
+    def generate(self, *args, **kwargs):
+        return self.inner.generate(*args, **kwargs)
+
+
+@pytest.mark.parametrize("tokens", ["all", "prompt", "generated", "last"])
+def test_what_peft_made_of_a_model_is_steered_as_the_model_is(tokens):
+    model = tiny_model("llama")
+    adapted, plan = Adapted(model), add_plan(POST, V, tokens)
+    mask = torch.ones_like(IDS)
+    with steer(model, plan), torch.no_grad():
+        expected = model(IDS).logits, model.generate(IDS, attention_mask=mask, **GREEDY)
+    with steer(adapted, plan), torch.no_grad():
+        assert torch.equal(adapted(IDS).logits, expected[0])
+        assert torch.equal(adapted.generate(IDS, attention_mask=mask, **GREEDY), expected[1])
+        assert torch.equal(model(IDS).logits, expected[0])
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in adapted.modules())

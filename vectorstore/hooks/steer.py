@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -33,7 +34,7 @@ def steer(  # noqa: PLR0913 - a user's choices, by name
     block or inside. The block gives a `Steering`, by which plan and coefficient can be changed while it lasts.
 
     Args:
-        model: a causal language model, or what `torch.compile` made of it; hooks are put on it.
+        model: a causal language model, or what `torch.compile` or PEFT made of it; hooks are put on it.
         plan: from `compose` or `plan_of`; or a list of them, one plan or None for each row of the batch. The beams and
             returned sequences of `generate` follow the plan of their prompt.
         prompt_length: for bare forward passes, how many columns (padding included) are prompt: one number, or
@@ -54,13 +55,14 @@ def steer(  # noqa: PLR0913 - a user's choices, by name
             computed so, or a gate that comes to know its prompt too late; and for a backward pass that comes after the
             block and has to compute activations again.
     """
-    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps runs the model's own hooks
+    outer: Any = getattr(model, "_orig_mod", model)  # what torch.compile wraps runs the model's own hooks
+    model = outer.get_base_model() if hasattr(outer, "get_base_model") else outer  # PEFT's, with the adapters in it
     target, coefficients = Target(model, truncate, force, tensors or {}), Coefficients(schedule)
     arrangement = target.arrange(plan, level=6)
     arrangement.check_coefficients(coefficients)
     tracker = Tracker(model, prompt_length, arrangement, coefficients)
     with ExitStack() as stack:
-        stack.enter_context(tracker.following())
+        stack.enter_context(tracker.following(outer))
         hooked = stack.enter_context(hooking(model, tracker))
         steering = Steering(target, tracker, coefficients, hooked)
         stack.callback(steering.close)

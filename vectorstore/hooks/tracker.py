@@ -90,13 +90,14 @@ class Tracker:
         self.arrangement = arrangement
 
     @contextmanager
-    def following(self) -> Iterator[None]:
-        """Follow the model; afterwards it is as it was."""
+    def following(self, outer: nn.Module | None = None) -> Iterator[None]:
+        """Follow the model, and what is around it, whose calls may pass the model's own by; both stay as they were."""
         with ExitStack() as stack:
             stack.enter_context(following_generate(self._model, self._generating))
             begin, end = map(torch.compiler.disable, (self._begin, self._end))  # no part of what is compiled
-            stack.callback(self._model.register_forward_pre_hook(begin, with_kwargs=True).remove)
-            stack.callback(self._model.register_forward_hook(end, always_call=True).remove)
+            for called in dict.fromkeys((outer or self._model, self._model)):
+                stack.callback(called.register_forward_pre_hook(begin, with_kwargs=True).remove)
+                stack.callback(called.register_forward_hook(end, always_call=True).remove)
             stack.callback(self._close)
             self._open = True
             yield
