@@ -100,6 +100,17 @@ def test_what_cancels_is_nothing_at_all(flat: Store, text: str):
     assert (plan.steps, plan.terms, plan.ingredients) == ((), (), ())
 
 
+def test_functions_that_share_a_direction_each_keep_what_is_theirs_alone(library: Store):
+    mixed = LOVE.directions[Place("resid_pre", 3)] + CALM.directions[Place("resid_pre", 3)].astype(np.float64)
+    love = LOVE.directions[Place("resid_pre", 3)].astype(np.float64)
+    expected = mixed / np.linalg.norm(mixed) + love / np.linalg.norm(love)
+    both = "normalize(love + (calm + love:early))"  # on the last token it is normalize(love)
+    for text in (f"normalize(love) + {both}", f"{both} + normalize(love)"):
+        steps = {(step.place.layer, step.tokens): step.direction for step in compose(library, text).steps}
+        assert np.allclose(steps[3, "all"], expected, rtol=1e-6), text
+        assert np.allclose(steps[3, "last"], love / np.linalg.norm(love), rtol=1e-6), text
+
+
 def test_one_function_of_equal_vectors_is_one_term(flat: Store):
     (term,) = compose(flat, "normalize(east) + normalize(2*east)").terms
     assert term.label == "normalize(east@1)"

@@ -35,7 +35,7 @@ class Origin(NamedTuple):
 Origins = Mapping[str, Origin]
 """By what `Source.origin` says."""
 
-_Use = tuple[str, Tokens, Place | None, str]
+_Use = tuple[str, Tokens, Place | None, str, int]
 
 
 def terms_of(combination: Combination, origins: Origins) -> tuple[PlanTerm, ...]:
@@ -45,10 +45,17 @@ def terms_of(combination: Combination, origins: Origins) -> tuple[PlanTerm, ...]
         InvalidInputError: for `r` where there is no R, or where the direction is zero.
     """
     uses: dict[_Use, dict[Source, Amount]] = {}
+    taken: set[tuple[_Use, Place]] = set()
     for source, amount in combination.items():
         moved = source.home != source.place
         elsewhere = (source.home, source.place.site) if moved else (None, "")
-        uses.setdefault((origins[source.origin].group, source.tokens, *elsewhere), {})[source] = amount
+        group = origins[source.origin].group
+        use: _Use = (group, source.tokens, *elsewhere, 0)
+        if group != source.origin:  # of a function: another one may have made the same direction, and share its origin
+            while (use, source.place) in taken:
+                use = (*use[:-1], use[-1] + 1)
+            taken.add((use, source.place))
+        uses.setdefault(use, {})[source] = amount
     terms = (_term(use, amounts, origins) for use, amounts in uses.items())
     return tuple(term for term in terms if term.factors)
 
@@ -59,7 +66,7 @@ def factor(source: Source, amount: Amount, origins: Origins) -> Fraction:
 
 
 def _term(use: _Use, amounts: Mapping[Source, Amount], origins: Origins) -> PlanTerm:
-    _, tokens, home, _ = use
+    _, tokens, home, *_ = use
     keys = dict.fromkeys(source.origin for source in amounts)
     origin = origins[next(iter(keys))]
     resolved = ((source.place, factor(source, amount, origins)) for source, amount in amounts.items())
