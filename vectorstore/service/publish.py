@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import accumulate
 
 from sqlalchemy import Connection, func, select
@@ -48,11 +49,14 @@ def publish(desk: Desk, path: NameParts, digest: str, body: bytes, manifest_size
         grant = still_granted(connection, desk, Right.WRITE)  # the body may have taken its time
         if not sent:
             _require_blobs(connection, desk, manifest)
-        _require_room(connection, grant, desk.namespace, manifest)
+        _require_room(connection, grant, desk.namespace, manifest)  # before anything is written
         among = _among(connection, desk, manifest)
     store = desk.store
     draft = stored_draft(manifest, (lambda name, _size: sent[name]) if sent else store.blobs.open)
-    draft = replace(draft, namespace=path.namespace, name=path.name, among=among)
+    guard = (
+        None if grant.max_versions is None and grant.max_bytes is None else partial(_require_room_still, desk, manifest)
+    )
+    draft = replace(draft, namespace=path.namespace, name=path.name, among=among, guard=guard)
     with ExitStack() as stack:
         staged = []
         for content in (*sent.values(), data):
@@ -119,6 +123,14 @@ def require_room_to_send(desk: Desk, size: int) -> None:
             f"{sent} bytes that no version has were sent to {desk.namespace}, and its quota is {desk.max_bytes}",
             "save versions",
         )
+
+
+def _require_room_still(desk: Desk, manifest: Manifest, connection: Connection) -> None:
+    """Ask for room again where the version is added: the namespace's row is locked, so others wait to be counted."""
+    quotas = select(NamespaceRow.max_bytes, NamespaceRow.max_versions).where(NamespaceRow.id == desk.namespace_id)
+    row = connection.execute(quotas.with_for_update(key_share=True)).one()
+    grant = Grant(desk.namespace_id, desk.right, row.max_bytes, row.max_versions)
+    _require_room(connection, grant, desk.namespace, manifest)
 
 
 def _require_room(connection: Connection, grant: Grant, namespace: str, manifest: Manifest) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
 
 from vectorstore.canonical import Json, canonical_bytes, is_digest
 from vectorstore.card import Card
@@ -70,6 +72,7 @@ class Draft:
         terms: of a recipe.
         among: the rows of the namespaces whose versions it may be made of; None for all.
         number: the one that the version shall have; None for the next one of its name.
+        guard: asked in the transaction that adds the version, and raises if it shall not; None where nothing is asked.
     """
 
     namespace: str
@@ -82,6 +85,7 @@ class Draft:
     terms: tuple[Term, ...] = ()
     number: int | None = None
     among: frozenset[int] | None = None
+    guard: Callable[[Connection], None] | None = None
 
 
 def draft_vector(name: str, vector: SteeringVector, card: Card, about: About) -> Draft:

@@ -169,6 +169,8 @@ def _publish(connection: Connection, draft: Draft, staged: Sequence[Staged | Blo
     if (same := _existing(connection, name, draft)) is not None:
         return Saved(catalogue.load(connection, same), created=False)
     _check_number(connection, name, draft)
+    if draft.guard is not None:
+        draft.guard(connection)
     version = insert_version(connection, name, draft, pinned(connection, draft), parents(connection, draft))
     after = {"digest": version.digest, "kind": version.kind}
     events.record(connection, name.namespace_id, "version.save", str(version), after=after)
