@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from tests.builders import make_card, make_vector
-from tests.service.conftest import Made, Service, made_elsewhere, push
+from tests.service.conftest import Made, Service, made_elsewhere, push, serving
 from vectorstore.compose.pins import pin
 from vectorstore.manifest import MANIFEST_TYPE
 from vectorstore.store import Store
@@ -260,6 +262,71 @@ def test_quotas_are_kept(service: Service, tmp_path: Path):
     assert writer.put(f"/v1/team/blobs/{name}", content=data).status_code == 409
     wanted = {"digest": name, "size": len(data)}
     assert writer.post("/v1/team/uploads", json=wanted).status_code == 409
+
+
+@pytest.mark.parametrize("quota", ["max_versions", "max_bytes"])
+def test_of_many_who_save_at_once_only_so_many_do_as_a_quota_has_room_for(service: Service, tmp_path: Path, quota: str):
+    service.namespace("team")
+    writer = service.person("wendy", team="writer")
+    every = [made_elsewhere(tmp_path, seed=seed) for seed in range(8)]
+    for made in every:
+        for name, data in made.blobs.items():
+            assert writer.put(f"/v1/team/blobs/{name}", content=data).status_code == 201
+    size = sum(map(len, every[0].blobs.values()))
+    most = {"max_versions": 2, "max_bytes": 2 * size}[quota]
+    assert service.admin.ask("PATCH", "/v1/namespaces/team", json={quota: most}).status_code == 200
+    ready = Barrier(len(every))
+
+    def save(at: int) -> int:
+        ready.wait()
+        path = f"/v1/team/vectors/love-{at}/versions/{every[at].digest}"
+        return int(writer.put(path, content=every[at].manifest).status_code)
+
+    with ThreadPoolExecutor(len(every)) as pool:
+        codes = sorted(pool.map(save, range(len(every))))
+    assert codes == [201] * 2 + [409] * 6
+    assert len(service.store.list("team").versions) == 2
+
+
+def test_a_conflict_names_only_versions_that_one_may_see(service: Service, tmp_path: Path):
+    for namespace in ("team", "hidden"):
+        service.namespace(namespace)
+    keeper = service.person("max", team="maintainer")
+    push(keeper, made_elsewhere(tmp_path), "team/vectors/love")
+    path = "/v1/team/vectors/love/versions/1"
+    service.store.save_recipe("hidden/secret", pin(service.store, "2*team/love@1"))
+    assert keeper.ask("DELETE", path).json()["detail"] == "team/love@1 is needed by 1 that you cannot see"
+    service.store.save_recipe("team/mix", pin(service.store, "3*team/love@1"))
+    service.store.save_recipe("hidden/other", pin(service.store, "4*team/love@1"))
+    refused = keeper.ask("DELETE", path)
+    assert refused.status_code == 409
+    assert refused.json()["detail"] == "team/love@1 is needed by team/mix@1, 2 more that you cannot see"
+    assert "hidden/secret@1" in service.admin.ask("DELETE", path).json()["detail"]
+
+
+def test_no_request_takes_a_second_connection_to_the_database(library_url: str, blobs_folder: Path, tmp_path: Path):
+    with Store.open(library_url, blobs=str(blobs_folder), connections=1) as store, serving(store) as service:
+        service.namespace("team")
+        keeper = service.person("max", team="maintainer")
+        assert push(keeper, made_elsewhere(tmp_path), "team/vectors/love").status_code == 201
+        asked = keeper.post("/v1/resolve", json={"references": ["team/love", "team/love@1", "team/none"]})
+        assert [answer.get("version", {}).get("reference") for answer in asked.json()["answers"]] == [
+            "team/love@1",
+            "team/love@1",
+            None,
+        ]
+        path = "/v1/team/vectors/love"
+        for shown in (
+            path,
+            f"{path}/versions",
+            f"{path}/versions/1",
+            "/v1/team/events",
+            "/v1/namespaces",
+            "/v1/tokens",
+        ):
+            assert keeper.get(shown).status_code == 200, shown
+        assert keeper.put(f"{path}/aliases/prod", json={"version": "1"}).status_code == 200
+        assert keeper.ask("DELETE", f"{path}/versions/1").status_code == 204
 
 
 def test_a_deleted_version_is_gone_and_its_number_is_not_used_again(service: Service, tmp_path: Path):

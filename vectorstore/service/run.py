@@ -20,6 +20,7 @@ from vectorstore.store import Store
 
 PREFIX = "STEER_SERVE_"
 GRACE_SECONDS = 30
+SPARE = 3  # connections to the database beyond those of the threads: for bodies, which come in threads of their own
 
 
 def options_from_environment() -> Options:
@@ -39,7 +40,8 @@ def options_from_environment() -> Options:
 def make() -> FastAPI:
     """Return the service of the library of the settings; each worker process calls this."""
     configure_logs()
-    return create_app(Store.open(), options_from_environment())
+    options = options_from_environment()
+    return create_app(Store.open(connections=options.threads + SPARE), options)
 
 
 def serve(host: str, port: int, workers: int) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, inspect, text
 
 from vectorstore.errors import ConflictError, InvalidInputError, NotFoundError, SchemaError
 from vectorstore.store.blobs.folders import make_folder
-from vectorstore.store.engine import WRITE, keep_log, make_engine, read_url, shown, steady, translated
+from vectorstore.store.engine import CONNECTIONS, WRITE, keep_log, make_engine, read_url, shown, steady, translated
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -32,16 +32,16 @@ _ALEMBIC = Lock()  # its context is one global per process
 class Database:
     """A library's database, with the schema that this program knows."""
 
-    def __init__(self, url: URL) -> None:
-        """Prepare connections; nothing is connected yet."""
+    def __init__(self, url: URL, connections: int = CONNECTIONS) -> None:
+        """Prepare connections, at most so many at once; nothing is connected yet."""
         self.url = url
-        self._engine = make_engine(url)
+        self._engine = make_engine(url, connections=connections)
         self._writer = self._engine.execution_options(**{WRITE: True})
         snapshot = {} if url.get_backend_name() == "sqlite" else {"isolation_level": "REPEATABLE READ"}
         self._reader = self._engine.execution_options(**snapshot)
 
     @classmethod
-    def open(cls, url: str, *, create: bool = True) -> Database:
+    def open(cls, url: str, *, create: bool = True, connections: int = CONNECTIONS) -> Database:
         """Open the library at `url`; an empty database becomes one, unless `create` is false.
 
         Raises:
@@ -55,7 +55,7 @@ class Database:
             _make_folder(parsed)  # before the engine looks whether it can write there
         else:
             _require_file(url)
-        database = cls(parsed)
+        database = cls(parsed, connections)
         try:
             revision = database.revision()
             if not create:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, CompoundSelect, delete, select, update
+from sqlalchemy import ColumnElement, CompoundSelect, delete, func, select, true, update
 from sqlalchemy.orm import Session
 
 from vectorstore.errors import ConflictError
@@ -23,6 +23,7 @@ from vectorstore.store.schema import (
     EvaluationRow,
     LabelRow,
     LineageRow,
+    NamespaceRow,
     PresetRow,
     RecipeTermRow,
     SummaryRow,
@@ -48,13 +49,22 @@ _PARTS = (
 )
 
 
-def remove(session: Session, row: VersionRow, version: Version, reason: str) -> Change:
+def remove(
+    session: Session, row: VersionRow, version: Version, reason: str, *, seen: ColumnElement[bool] | None = None
+) -> Change:
     """Delete a version whose name is locked.
 
+    Args:
+        session: in a transaction that holds the name's lock.
+        row: the version's.
+        version: as it is.
+        reason: kept with its tombstone.
+        seen: the condition on a NamespaceRow that whoever asks may know of it; None where they may know of all.
+
     Raises:
-        ConflictError: when recipes or other versions need it; lists them.
+        ConflictError: when recipes or other versions need it; lists those that may be known.
     """
-    _require_unneeded(session, row, version)
+    _require_unneeded(session, row, version, true() if seen is None else seen)
     digests = [row.digest, *(blob.digest for blob in version.blobs)]
     session.scalars(select(BlobRow).where(BlobRow.digest.in_(digests)).order_by(BlobRow.digest).with_for_update()).all()
     search.forget(session, row.id)
@@ -85,10 +95,10 @@ def needed() -> ColumnElement[bool]:
     return part.exists() | manifest.exists()
 
 
-def _require_unneeded(session: Session, row: VersionRow, version: Version) -> None:
+def _require_unneeded(session: Session, row: VersionRow, version: Version, seen: ColumnElement[bool]) -> None:
     pinned = select(RecipeTermRow.version_id).where(RecipeTermRow.pinned_id == row.id)
     parent = select(LineageRow.version_id).where(LineageRow.parent_id == row.id)
-    users = _references(session, pinned.union(parent))
+    users = _references(session, pinned.union(parent), seen)
     if users:
         raise ConflictError(
             f"{version.reference} is needed by {', '.join(users)}",
@@ -96,11 +106,20 @@ def _require_unneeded(session: Session, row: VersionRow, version: Version) -> No
         )
 
 
-def _references(session: Session, ids: CompoundSelect[int]) -> list[str]:
-    named = select(VersionRow.full_name, VersionRow.number).where(VersionRow.id.in_(ids)).order_by(VersionRow.id)
-    found = session.execute(named.limit(SHOWN + 1)).all()
+def _references(session: Session, ids: CompoundSelect[int], seen: ColumnElement[bool]) -> list[str]:
+    """Return the references of versions in namespaces that may be known, and how many others there are."""
+    every = select(VersionRow.full_name, VersionRow.number).join(
+        NamespaceRow, NamespaceRow.id == VersionRow.namespace_id
+    )
+    every = every.where(VersionRow.id.in_(ids))
+    found = session.execute(every.where(seen).order_by(VersionRow.id).limit(SHOWN + 1)).all()
     listed = [f"{short_name(name)}@{number}" for name, number in found[:SHOWN]]
-    return [*listed, "and others"] if len(found) > SHOWN else listed
+    if len(found) > SHOWN:
+        listed.append("and others")
+    hidden = session.scalar(select(func.count()).select_from(every.where(~seen).subquery()))
+    if hidden:
+        listed.append(f"{hidden} {'more ' if listed else ''}that you cannot see")
+    return listed
 
 
 def _release(session: Session, digests: list[str]) -> None:

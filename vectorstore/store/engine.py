@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import psycopg
 
 WAIT_SECONDS = 60
+CONNECTIONS = 15  # to a database at once, from one program
+_KEPT = 5  # of them, when nobody uses them
 CONNECT_SECONDS = 10
 WRITE = "vectorstore_write"  # the execution option of connections that will write
 _SHAPES = "write sqlite:////folder/library.db or postgresql+psycopg://user@host/database"
@@ -58,19 +60,20 @@ def read_url(text: str) -> URL:
     return url.set(drivername="sqlite", database=str(absolute_path(url.database)))
 
 
-def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
+def make_engine(url: URL, *, foreign_keys: bool = True, connections: int = CONNECTIONS) -> Engine:
     """Return an engine; nothing is connected yet. Migrations switch `foreign_keys` off to rebuild tables.
 
     Raises:
         UnavailableError: when PostgreSQL's driver is not installed.
     """
     if url.get_backend_name() == "sqlite":
-        return _sqlite(url, foreign_keys=foreign_keys)
+        return _sqlite(url, foreign_keys=foreign_keys, connections=connections)
     try:
         patience = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
         engine = create_engine(
             url,
             pool_pre_ping=True,
+            **_pool(connections),
             connect_args={"client_encoding": "utf8"} | patience,
             isolation_level="READ COMMITTED",  # what the locks rely on, whatever the server's default is
         )
@@ -82,6 +85,12 @@ def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
     event.listen(engine, "connect", _plan_for_pages)
     event.listen(engine, "begin", _begin_postgresql)
     return engine
+
+
+def _pool(connections: int) -> dict[str, int]:
+    """Return the options of a pool of at most so many connections."""
+    kept = min(_KEPT, connections)
+    return {"pool_size": kept, "max_overflow": connections - kept}
 
 
 def keep_log(url: URL) -> None:
@@ -98,11 +107,13 @@ def sqlite_writable(url: URL) -> bool:
     return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
 
 
-def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
+def _sqlite(url: URL, *, foreign_keys: bool, connections: int) -> Engine:
     writable = sqlite_writable(url)
     pragmas = (*(_PRAGMAS if writable else _PRAGMAS[:2]), f"foreign_keys={'ON' if foreign_keys else 'OFF'}")
-    if writable:
-        engine = create_engine(url, poolclass=None if foreign_keys else NullPool)
+    if writable and foreign_keys:
+        engine = create_engine(url, **_pool(connections))
+    elif writable:
+        engine = create_engine(url, poolclass=NullPool)
     else:  # no pool: a connection without locks must not outlive what it was opened on
         engine = create_engine(url, poolclass=NullPool, creator=partial(_connect_read_only, Path(url.database or "")))
 

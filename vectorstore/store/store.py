@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self, TypeVar
 
+from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
 from vectorstore.card import Card
@@ -25,6 +26,7 @@ from vectorstore.store.blobs.protocol import Blobs
 from vectorstore.store.changes import Change
 from vectorstore.store.database import Database
 from vectorstore.store.draft import About, draft_recipe, draft_vector
+from vectorstore.store.engine import CONNECTIONS
 from vectorstore.store.lists.filter import Filter
 from vectorstore.store.lists.listing import LIMIT, Sort, list_versions
 from vectorstore.store.newest import changed
@@ -66,6 +68,7 @@ class Store:
         blobs: str | None = None,
         create: bool = True,
         remotes: Remotes | None = None,
+        connections: int = CONNECTIONS,
     ) -> Self:
         """Open the library at `url`, or the one of the settings; an empty database becomes a library.
 
@@ -74,6 +77,7 @@ class Store:
             blobs: folder of the blobs, or the URL of an object store.
             create: make a library where there is none.
             remotes: `vectorstore.client.remotes.Remotes()`, for references to other stores such as `acme//team/love`.
+            connections: at most so many to the database at once; each thread that works on it needs one.
 
         Raises:
             NotFoundError: when there is none and `create` is false.
@@ -82,7 +86,8 @@ class Store:
         """
         settings = Settings.load(url, blobs)
         opened = open_blobs(settings.blobs_url, settings.cache)
-        return cls(Database.open(settings.database_url, create=create), opened, settings.cache, remotes)
+        database = Database.open(settings.database_url, create=create, connections=connections)
+        return cls(database, opened, settings.cache, remotes)
 
     def close(self) -> None:
         """Close the database's connections, and those to other stores; vectors that were read stay usable."""
@@ -332,11 +337,19 @@ class Store:
                 events.record(session, row.namespace_id, done.action, subject, before=done.before, after=done.after)
             return version
 
-    def delete(self, reference: str | Reference, reason: str = "", *, guards: Sequence[ChangeVersion] = ()) -> Version:
+    def delete(
+        self,
+        reference: str | Reference,
+        reason: str = "",
+        *,
+        guards: Sequence[ChangeVersion] = (),
+        seen: ColumnElement[bool] | None = None,
+    ) -> Version:
         """Delete a version for good, and return what it was; its number never means anything else.
 
         Its bytes go with `vectorstore.store.upkeep.gc.collect`, some time later. `guards` see the version under the
-        lock of its name, change nothing, and raise if it shall stay.
+        lock of its name, change nothing, and raise if it shall stay. `seen` is the condition on a NamespaceRow that
+        whoever asks may know of it: what is elsewhere is counted, not named.
 
         Raises:
             InvalidInputError: for a bare name: a version is deleted by its number, an alias or its digest.
@@ -351,7 +364,7 @@ class Store:
             version, namespace_id = assemble(session, [row.id])[0], row.namespace_id
             for guard in guards:
                 guard(session, row, version)
-            done = deletion.remove(session, row, version, reason)
+            done = deletion.remove(session, row, version, reason, seen=seen)
             events.record(session, namespace_id, done.action, str(version), before=done.before, after=done.after)
             return version
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
 from vectorstore.accounts import review
+from vectorstore.accounts.access import visible
 from vectorstore.service import desk_versions as versions
 from vectorstore.service.edits import edits_of
 from vectorstore.service.guard import Desk, Maintaining, Writing
@@ -68,7 +69,7 @@ def delete(desk: Maintaining, path: VersionPath, x_reason: Reason = "", if_match
         versions.require_match(versions.state(version), if_match)
 
     free = partial(review.require_unprotected, right=desk.right)
-    desk.store.delete(versions.reference(path, path.which), x_reason, guards=(expect, free))
+    desk.store.delete(versions.reference(path, path.which), x_reason, guards=(expect, free), seen=visible(desk.caller))
     return Response(status_code=204)
 
 

@@ -17,7 +17,7 @@ from vectorstore.service import desk_versions as versions
 from vectorstore.service.guard import Desk, Open, Reading
 from vectorstore.service.problems import documented, said
 from vectorstore.service.shapes import MAX_SEQ, EventsOut, Namespace, ReferencesIn, ResolvedOut
-from vectorstore.store import feed
+from vectorstore.store import catalogue, feed, lookup
 
 router = APIRouter(prefix="/v1", tags=["feeds"])
 
@@ -52,6 +52,9 @@ def _answer(desk: Desk, session: Session, text: str) -> Json:
     try:
         reference = parse_reference(text).plain()
         access(session, desk.caller, reference.namespace, Right.READ)
-        return {"reference": text, "version": versions.document(desk.store.resolve(reference))}
+        return {
+            "reference": text,
+            "version": versions.document(catalogue.load(session, lookup.find(session, reference))),
+        }
     except VectorstoreError as error:
         return {"reference": text, "problem": said(error)}
