@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import httpx2
 
@@ -44,6 +45,15 @@ class Process:
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"the service did not start: {self.log.read_text()[-3000:]}")
             time.sleep(0.1)
+
+    def __enter__(self) -> Self:
+        """Have it run until the end of a block."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ask it to end, if it still runs."""
+        if self.process.poll() is None:
+            self.stop()
 
     def kill(self) -> None:
         """Kill it, whatever it is at."""

