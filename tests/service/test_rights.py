@@ -186,3 +186,32 @@ def test_the_namespace_of_the_service_itself_is_read_by_administrators_alone(ser
     assert sorted(set(actions)) == ["token.create", "user.create"]
     assert service.admin.put(f"/v1/system/blobs/{DIGEST}", content=b"x").status_code == 403
     assert service.admin.post("/v1/namespaces", json={"name": "system"}).status_code == 422
+
+
+def test_lists_come_in_pages(service: Service):
+    for name in ("ada", "bob", "cid"):
+        service.namespace(f"of-{name}")
+    service.namespace("team")
+    people = [service.person(name, team="reader") for name in ("ada", "bob", "cid")]
+    for name in ("one", "two", "three"):
+        assert people[0].post("/v1/tokens", json={"name": name}).status_code == 201
+    lists = {
+        "/v1/namespaces": ("namespaces", "name", service.admin),
+        "/v1/users": ("users", "name", service.admin),
+        "/v1/tokens": ("tokens", "id", people[0]),
+    }
+    for path, (word, key, person) in lists.items():
+        whole = person.get(path).json()
+        assert len(whole[word]) >= 4, path
+        assert whole["cursor"] is None
+        found, after = [], ""
+        while after is not None:
+            page = person.get(path, params={"limit": 3} | ({"after": after} if after else {})).json()
+            assert len(page[word]) <= 3
+            found += page[word]
+            after = page["cursor"]
+        assert [each[key] for each in found] == [each[key] for each in whole[word]]
+    first = people[0].get("/v1/namespaces/team/members?limit=2").json()
+    assert first == {"members": {"ada": "reader", "admin": "owner"}, "cursor": "admin"}
+    rest = people[0].get("/v1/namespaces/team/members", params={"limit": 2, "after": "admin"}).json()
+    assert rest == {"members": {"bob": "reader", "cid": "reader"}, "cursor": None}

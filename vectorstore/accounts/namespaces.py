@@ -69,11 +69,23 @@ def add_namespace(store: Store, name: str, visibility: str = "private", *, owner
         return _shown(session.get_one(NamespaceRow, made))
 
 
-def list_namespaces(store: Store, caller: Caller | None = None) -> Sequence[Namespace]:
-    """Return the namespaces that a caller may know of, or all, by name."""
-    query = select(NamespaceRow).order_by(NamespaceRow.name)
+def list_namespaces(
+    store: Store, caller: Caller | None = None, *, limit: int | None = None, after: str = ""
+) -> Sequence[Namespace]:
+    """Return the namespaces that a caller may know of, or all, by name: at most `limit`, those after this name."""
+    query = select(NamespaceRow).where(NamespaceRow.name > after).order_by(NamespaceRow.name).limit(limit)
     with store.database.read() as session:
         return [_shown(row) for row in session.scalars(query if caller is None else query.where(visible(caller)))]
+
+
+def show_namespace(store: Store, name: str) -> Namespace:
+    """Return a namespace.
+
+    Raises:
+        NotFoundError: when there is none of this name.
+    """
+    with store.database.read() as session:
+        return _shown(find_namespace(session, name))
 
 
 def set_namespace(store: Store, name: str, changes: Mapping[str, str | int | None]) -> Namespace:
@@ -102,12 +114,14 @@ def set_namespace(store: Store, name: str, changes: Mapping[str, str | int | Non
         return _shown(row)
 
 
-def members(store: Store, name: str) -> Mapping[str, str]:
-    """Return the roles in a namespace, by user."""
+def members(store: Store, name: str, *, limit: int | None = None, after: str = "") -> Mapping[str, str]:
+    """Return the roles in a namespace, by user: of at most `limit`, those after this name."""
     with store.database.read() as session:
         row = find_namespace(session, name)
         query = select(UserRow.name, MembershipRow.role).join(UserRow, UserRow.id == MembershipRow.user_id)
-        mine = query.where(MembershipRow.namespace_id == row.id).order_by(UserRow.name)
+        mine = (
+            query.where(MembershipRow.namespace_id == row.id, UserRow.name > after).order_by(UserRow.name).limit(limit)
+        )
         return {row.name: row.role for row in session.execute(mine)}
 
 

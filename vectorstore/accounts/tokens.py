@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import select, tuple_, update
+from sqlalchemy.orm import Session, aliased
 
 from vectorstore.accounts.access import access
 from vectorstore.accounts.caller import Caller, renewed
@@ -138,14 +138,21 @@ def insert_token(  # noqa: PLR0913 - the columns of a row
     return secret
 
 
-def list_tokens(store: Store, user: str | None = None) -> Sequence[Token]:
-    """Return the tokens of a user, or of all, oldest first."""
+def list_tokens(
+    store: Store, user: str | None = None, *, limit: int | None = None, after: str | None = None
+) -> Sequence[Token]:
+    """Return the tokens of a user, or of all, oldest first: at most `limit`, those after this one."""
     query = (
         select(TokenRow, UserRow.name, NamespaceRow.name)
         .join(UserRow, UserRow.id == TokenRow.user_id)
         .outerjoin(NamespaceRow, NamespaceRow.id == TokenRow.namespace_id)
         .order_by(TokenRow.created_at, TokenRow.id)
+        .limit(limit)
     )
+    if after is not None:
+        last = aliased(TokenRow)
+        query = query.join(last, last.id == after)
+        query = query.where(tuple_(TokenRow.created_at, TokenRow.id) > tuple_(last.created_at, last.id))
     with store.database.read() as session:
         rows = session.execute(query if user is None else query.where(UserRow.name == user))
         return [_token(*row) for row in rows]

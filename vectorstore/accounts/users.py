@@ -65,10 +65,11 @@ def insert_user(session: Session, name: str, *, admin: bool) -> None:
         raise ConflictError(f"there is a user '{name}' already", "choose another name")
 
 
-def list_users(store: Store) -> Sequence[User]:
-    """Return all users, by name."""
+def list_users(store: Store, *, limit: int | None = None, after: str = "") -> Sequence[User]:
+    """Return users by name: at most `limit`, those after this name."""
+    query = select(UserRow).where(UserRow.name > after).order_by(UserRow.name).limit(limit)
     with store.database.read() as session:
-        return [_user(row) for row in session.scalars(select(UserRow).order_by(UserRow.name))]
+        return [_user(row) for row in session.scalars(query)]
 
 
 def show_user(store: Store, name: str) -> User:

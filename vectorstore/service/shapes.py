@@ -246,6 +246,7 @@ class NamespacesOut(BaseModel):
     """Namespaces, by name."""
 
     namespaces: list[NamespaceOut]
+    cursor: str | None
 
 
 class RoleIn(Strict):
@@ -258,6 +259,7 @@ class MembersOut(BaseModel):
     """Roles by user."""
 
     members: dict[str, Role]
+    cursor: str | None = None
 
 
 class MeOut(BaseModel):
@@ -304,6 +306,7 @@ class TokensOut(BaseModel):
     """Tokens, oldest first."""
 
     tokens: list[TokenOut]
+    cursor: str | None
 
 
 class LoginTokenIn(Strict):
@@ -346,6 +349,7 @@ class UsersOut(BaseModel):
     """Users, by name."""
 
     users: list[UserOut]
+    cursor: str | None
 
 
 class ProtectionIn(Strict):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter, itemgetter
+
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
@@ -9,8 +11,12 @@ from vectorstore.accounts import namespaces
 from vectorstore.accounts.rights import Right
 from vectorstore.errors import NotAllowedError
 from vectorstore.service.guard import Open, Owning, Reading, SignedIn
+from vectorstore.service.listed import cut, listed
 from vectorstore.service.problems import documented
 from vectorstore.service.shapes import (
+    DEFAULT_LIMIT,
+    After,
+    Limit,
     MembersOut,
     Namespace,
     NamespaceChangesIn,
@@ -26,10 +32,10 @@ _QUOTAS = ("max_bytes", "max_versions")
 
 
 @router.get("", responses={200: {"model": NamespacesOut}, **documented()}, response_class=JSONResponse)
-def list_namespaces(desk: Open) -> Response:
-    """List the namespaces that the caller may know of."""
-    found = namespaces.list_namespaces(desk.store, desk.caller)
-    return JSONResponse({"namespaces": [each.to_json() for each in found]})
+def list_namespaces(desk: Open, limit: Limit = DEFAULT_LIMIT, after: After = None) -> Response:
+    """List the namespaces that the caller may know of, by name."""
+    found = namespaces.list_namespaces(desk.store, desk.caller, limit=limit + 1, after=after or "")
+    return listed("namespaces", found, limit, attrgetter("name"))
 
 
 @router.post(
@@ -48,8 +54,7 @@ def add(desk: SignedIn, wanted: NamespaceIn) -> Response:
 @router.get("/{namespace}", responses={200: {"model": NamespaceOut}, **documented(403)}, response_class=JSONResponse)
 def show(desk: Reading, namespace: Namespace) -> Response:
     """Show a namespace."""
-    found = (each for each in namespaces.list_namespaces(desk.store, desk.caller) if each.name == namespace)
-    return JSONResponse(next(found).to_json())
+    return JSONResponse(namespaces.show_namespace(desk.store, namespace).to_json())
 
 
 @router.patch("/{namespace}", responses={200: {"model": NamespaceOut}, **documented(403)}, response_class=JSONResponse)
@@ -64,11 +69,13 @@ def change(desk: Owning, namespace: Namespace, wanted: NamespaceChangesIn) -> Re
 @router.get(
     "/{namespace}/members", responses={200: {"model": MembersOut}, **documented(403)}, response_class=JSONResponse
 )
-def members(desk: Reading, namespace: Namespace) -> Response:
-    """List who works in a namespace; for those who are signed in."""
+def members(desk: Reading, namespace: Namespace, limit: Limit = DEFAULT_LIMIT, after: After = None) -> Response:
+    """List who works in a namespace, by name; for those who are signed in."""
     if desk.caller.user_id is None:
         raise NotAllowedError("members are shown to users", "sign in: steer login URL")
-    return JSONResponse({"members": dict(namespaces.members(desk.store, namespace))})
+    found = list(namespaces.members(desk.store, namespace, limit=limit + 1, after=after or "").items())
+    page, cursor = cut(found, limit, itemgetter(0))
+    return JSONResponse({"members": dict(page), "cursor": cursor})
 
 
 @router.put(
@@ -79,7 +86,7 @@ def members(desk: Reading, namespace: Namespace) -> Response:
 def set_member(desk: Owning, namespace: Namespace, user: User, wanted: RoleIn) -> Response:
     """Give a user a role."""
     namespaces.set_member(desk.store, namespace, user, wanted.role)
-    return JSONResponse({"members": dict(namespaces.members(desk.store, namespace))})
+    return JSONResponse({"members": {user: wanted.role}})
 
 
 @router.delete("/{namespace}/members/{user}", status_code=204, responses=documented(403, 409), response_class=Response)

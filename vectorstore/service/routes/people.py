@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from operator import attrgetter
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
@@ -10,8 +11,12 @@ from starlette.responses import JSONResponse, Response
 from vectorstore.accounts import tokens, users
 from vectorstore.accounts.rights import Right
 from vectorstore.service.guard import Administering, SignedIn
+from vectorstore.service.listed import listed
 from vectorstore.service.problems import documented
 from vectorstore.service.shapes import (
+    DEFAULT_LIMIT,
+    After,
+    Limit,
     MadeTokenOut,
     MeOut,
     TokenId,
@@ -37,9 +42,10 @@ def me(desk: SignedIn) -> Response:
 
 
 @router.get("/tokens", responses={200: {"model": TokensOut}, **documented(403)}, response_class=JSONResponse)
-def list_tokens(desk: SignedIn) -> Response:
-    """List the caller's tokens; never their secrets."""
-    return JSONResponse({"tokens": [token.to_json() for token in tokens.list_tokens(desk.store, desk.caller.name)]})
+def list_tokens(desk: SignedIn, limit: Limit = DEFAULT_LIMIT, after: After = None) -> Response:
+    """List the caller's tokens, oldest first; never their secrets."""
+    found = tokens.list_tokens(desk.store, desk.caller.name, limit=limit + 1, after=after)
+    return listed("tokens", found, limit, attrgetter("id"))
 
 
 @router.post(
@@ -70,9 +76,10 @@ def revoke_token(desk: SignedIn, token: TokenId) -> Response:
 
 
 @router.get("/users", responses={200: {"model": UsersOut}, **documented(403)}, response_class=JSONResponse)
-def list_users(desk: Administering) -> Response:
-    """List the users."""
-    return JSONResponse({"users": [user.to_json() for user in users.list_users(desk.store)]})
+def list_users(desk: Administering, limit: Limit = DEFAULT_LIMIT, after: After = None) -> Response:
+    """List the users, by name."""
+    found = users.list_users(desk.store, limit=limit + 1, after=after or "")
+    return listed("users", found, limit, attrgetter("name"))
 
 
 @router.post(
