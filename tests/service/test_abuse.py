@@ -244,3 +244,18 @@ def test_an_id_that_would_be_a_header_is_not_repeated(target: Target):
 @pytest.mark.parametrize("method", ["TRACE", "OPTIONS", "CONNECT", "HEAD", "A" * 1000])
 def test_other_methods_are_refused(target: Target, method: str):
     assert refused(target.ask(f"{method} /v1/me"))
+
+
+def test_a_body_that_drips_is_refused_though_each_piece_comes_in_time(target: Target):
+    with target.connect() as wire:
+        head = f"PUT /v1/team/blobs/{DIGEST} HTTP/1.1\r\nHost: x\r\n{target.signed}Content-Length: 100000\r\n\r\n"
+        wire.sendall(head.encode())
+        wire.settimeout(SECONDS / 8)
+        got = b""
+        for _ in range(100):
+            with suppress(TimeoutError):
+                got = wire.recv(1 << 16)
+                break
+            with suppress(ConnectionError):
+                wire.sendall(b"x")
+    assert status(got) == 408

@@ -72,6 +72,7 @@ class _Visit:
         self.id = given if _ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = self.id
         self.status, self.received, self.sent, self.ended = 0, 0, 0, False
+        self.waited, self.came = 0.0, 0  # seconds for pieces of the body, and bytes in them
 
     async def run(self) -> None:
         metrics, started = self.edge.metrics, time.perf_counter()
@@ -114,6 +115,7 @@ class _Visit:
 
     async def receive(self) -> Message:
         """Receive a piece of the body, soon and not too much of it."""
+        began = time.monotonic()
         try:
             async with asyncio.timeout(self.edge.options.seconds if not self.ended else None):
                 message = await self._receive()
@@ -123,7 +125,22 @@ class _Visit:
         self.received += len(message.get("body", b""))
         if self.received > self._most():
             raise _too_large(self._most())
+        if not self.ended:
+            self._require_pace(time.monotonic() - began, len(message.get("body", b"")))
         return message
+
+    def _require_pace(self, seconds: float, size: int) -> None:
+        """Refuse a body that drips; only what was waited for it counts, not what was done with it."""
+        options = self.edge.options
+        self.waited += seconds
+        self.came += size
+        if self.waited < options.seconds:
+            return
+        if self.came < options.min_rate * self.waited:
+            raise TooSlowError(
+                f"{self.came} bytes of the body came in {self.waited:.0f} seconds", "send it again, faster"
+            )
+        self.waited, self.came = 0.0, 0
 
     async def send(self, message: Message) -> None:
         """Send a piece of the answer."""

@@ -16,6 +16,7 @@ class Options:
         max_document: bytes of a JSON body, or of a manifest.
         requests_per_minute: of one token, or of one address where there is none; 0 for as many as they like.
         seconds: what a request may take between two pieces of its body.
+        min_rate: bytes of a body in a second, over `seconds` of waiting for it; 0 for bodies as slow as they like.
         upload_time: for so long bytes are kept that no version has yet.
         open_namespaces: whether every user may make namespaces, or administrators alone.
         trusted_proxies: how many proxies stand in front, each of which adds to X-Forwarded-For.
@@ -38,6 +39,7 @@ class Options:
     max_document: int = 1 << 20
     requests_per_minute: int = 3000
     seconds: float = 30.0
+    min_rate: int = 1024
     upload_time: timedelta = timedelta(days=1)
     open_namespaces: bool = False
     trusted_proxies: int = 0
