@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from sqlalchemy import select
 
 from tests.service.conftest import Person, Service, made_elsewhere, push, serving
 from vectorstore.canonical import digest
 from vectorstore.store import Store
+from vectorstore.store.team_schema import UploadRow
 from vectorstore.store.upkeep.fsck import check
 from vectorstore.store.upkeep.gc import collect
 
@@ -122,3 +126,21 @@ def test_who_asks_too_often_is_told_to_wait(store: Store):
     assert [answer.status_code for answer in answers[:10]] != [429] * 10
     assert (answers[-1].status_code, answers[-1].json()["code"]) == (429, "too-many")
     assert answers[-1].headers["retry-after"] == "1"
+
+
+def test_who_joins_a_large_upload_keeps_nobody_else_waiting(store: Store):
+    with serving(store, threads=1) as service, ThreadPoolExecutor(2) as pool:
+        service.namespace("team")
+        writer, data = service.person("wendy", team="writer"), b"x" * 100
+        upload = writer.post("/v1/team/uploads", json={"digest": digest(data), "size": len(data)}).json()["id"]
+        path = f"/v1/team/uploads/{upload}"
+        assert writer.ask("PATCH", path, content=data, headers={"Upload-Offset": "0"}).status_code == 200
+        with store.database.write() as session:  # holds up whoever notes that the upload is finished
+            session.scalars(select(UploadRow).with_for_update()).all()
+            joined = pool.submit(writer.post, f"{path}/finish")
+            joins = service.client.app.state.joins  # type: ignore[attr-defined]
+            while not joins.borrowed_tokens:
+                assert not joined.done()
+            assert pool.submit(writer.get, "/v1/me").result(timeout=30).status_code == 200
+            assert not joined.done()
+        assert joined.result().status_code == 200

@@ -38,6 +38,7 @@ from vectorstore.service.routes import (
 )
 from vectorstore.store import Store
 
+JOINS = 2  # large uploads that are put together at once: more would share one disk
 DESCRIPTION = "Steering vectors and recipes of teams: versions, aliases, blobs, events."
 
 
@@ -77,6 +78,7 @@ def create_app(store: Store, options: Options | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.senders = Counter[int]()
+    app.state.joins = anyio.CapacityLimiter(JOINS)
     app.state.bodies = anyio.CapacityLimiter(app.state.options.uploads)
     anyio.to_thread.current_default_thread_limiter().total_tokens = app.state.options.threads
     async with anyio.create_task_group() as tasks:  # whose end waits for threads that are at the database

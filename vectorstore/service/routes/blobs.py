@@ -115,9 +115,11 @@ async def append(
     responses={200: {"model": UploadOut}, **documented(403, 409)},
     response_class=JSONResponse,
 )
-def finish(desk: Writing, namespace: Namespace, upload: Upload) -> Response:
+async def finish(request: Request, desk: Writing, namespace: Namespace, upload: Upload) -> Response:
     """Join the parts; from now on a version may have the bytes."""
-    return JSONResponse(_shown(uploads.finish(desk.store, desk.namespace_id, upload)))
+    # It reads all of them, so it is not one of the threads that all other requests share.
+    join = partial(uploads.finish, desk.store, desk.namespace_id, upload)
+    return JSONResponse(_shown(await anyio.to_thread.run_sync(join, limiter=request.app.state.joins)))
 
 
 @router.delete("/uploads/{upload}", status_code=204, responses=documented(403), response_class=Response)
