@@ -61,6 +61,28 @@ def test_a_recipe_takes_along_what_it_pins(library: Library, mine: Store, store:
     assert compose(mine, "own/feelings").places == compose(mine, "moods").places
 
 
+def test_what_is_only_needed_becomes_the_newest_of_no_name_that_somebody_else_uses(
+    library: Library, mine: Store, store: Store
+):
+    saved(store, "team/base")
+    store.save_recipe("team/mix", pin(store, "2*team/base"))
+    pull(library, mine, [library.resolve("team/mix")])
+    saved(store, "team/base", 1)
+    store.save_recipe("team/mix", pin(store, "3*team/base"))
+    assert "team/base@2" in pull(library, mine, [library.resolve("team/mix")]).new  # a name of the remote's alone
+    own = saved(mine, "team/base", 2)
+    for seed in (3, 4):
+        saved(store, "team/base", seed)
+    store.save_recipe("team/mix", pin(store, "4*team/base"))
+    with pytest.raises(ConflictError, match=r"nothing came in: team/base@4 would become the newest"):
+        pull(library, mine, [library.resolve("team/mix")])
+    assert mine.resolve("team/base").digest == own.digest
+    assert pull(library, mine, [library.resolve("team/mix")], name="theirs/mix").versions[0].number == 1
+    assert mine.resolve("team/base").digest == own.digest
+    pull(library, mine, [library.resolve("team/base")])
+    assert pull(library, mine, [library.resolve("team/mix")]).new == ["team/mix@3"]
+
+
 def test_numbers_are_kept_and_a_taken_one_is_a_conflict_that_says_as(library: Library, mine: Store):
     saved(mine)
     push(mine, library, ["love"], TEAM)

@@ -67,6 +67,9 @@ def pull(  # noqa: PLR0913 - whence, whereto, what, and how
 ) -> Pulled:
     """Bring versions in, with what they pin and their parents, under their names and numbers.
 
+    What is only needed never becomes the newest version of a name that others than this remote gave versions to: a bare
+    name would mean something else, and nobody asked for that.
+
     Args:
         library: the remote's.
         store: where they go.
@@ -78,13 +81,15 @@ def pull(  # noqa: PLR0913 - whence, whereto, what, and how
         advance: is told how far it is.
 
     Raises:
-        ConflictError: when a name or number means something else here; nothing comes in then.
+        ConflictError: when a name or number means something else here, or would; nothing comes in then.
         VectorstoreError: as the remote says, and as for `receive`; what came in until then is sound.
     """
     offers = gather(library, store if name is None else None, wanted)
     names = _names(offers, wanted, name)
     numbers = {offer.there.digest: None if name is not None else offer.there.number for offer in offers}
     absent = _foresee(store, offers, names, numbers, renumber=renumber)
+    if name is None:
+        _require_own_names(store, library, absent, wanted, numbers)
     fetching = Fetching(library, absent, advance or (lambda _done, _total: None))
     pulled = Pulled()
     for offer in offers:
@@ -160,6 +165,23 @@ def _foresee(
             f"nothing came in: {', '.join(conflicts[:SHOWN])}{more}", "pull it under another name: --as NAME"
         )
     return absent
+
+
+def _require_own_names(
+    store: Store, library: Library, absent: Sequence[Offer], wanted: Sequence[There], numbers: dict[str, int | None]
+) -> None:
+    """Refuse what nobody asked for and would become the newest version of a name that is not this remote's alone."""
+    asked = {each.digest for each in wanted}
+    needs = [offer.there for offer in absent if offer.there.digest not in asked]
+    taken = [
+        each for each in needs if sightings.has_others(store, library.remote, each.full_name, numbers[each.digest])
+    ]
+    if taken:
+        named = ", ".join(map(str, taken[:SHOWN])) + (" and others" if len(taken) > SHOWN else "")
+        raise ConflictError(
+            f"nothing came in: {named} would become the newest of versions that did not come from there",
+            "pull what it is by its own name first, if that is meant, or all under another: --as NAME",
+        )
 
 
 def _foresee_one(

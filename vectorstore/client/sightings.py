@@ -12,7 +12,7 @@ from vectorstore.canonical import digest as digest_of
 from vectorstore.client.remote import Remote
 from vectorstore.store import Store
 from vectorstore.store.found import find_pinned
-from vectorstore.store.schema import NAME_LENGTH
+from vectorstore.store.schema import NAME_LENGTH, VersionRow
 from vectorstore.store.team_schema import SightingRow
 from vectorstore.store.version import Found
 
@@ -62,6 +62,18 @@ def seen_at(store: Store, remotes: Mapping[str, Remote], digest: str) -> tuple[s
     with store.database.read() as session:
         found = session.execute(query).all()
     return min(((by_key[key], text.partition("@")[0]) for key, text in found if key in by_key), default=None)
+
+
+def has_others(store: Store, remote: Remote, full_name: str, number: int | None) -> bool:
+    """Say whether a name has versions that did not come from a remote, and none that is newer than `number`."""
+    query = select(VersionRow.number, VersionRow.digest).where(VersionRow.full_name == full_name)
+    with store.database.look() as connection:
+        versions = connection.execute(query).all()
+        if number is not None and any(version.number > number for version in versions):
+            return False
+        digests = {version.digest for version in versions}
+        mine = select(SightingRow.digest).where(SightingRow.remote == _key(remote), SightingRow.digest.in_(digests))
+        return bool(digests - set(connection.scalars(mine)))
 
 
 def here(store: Store, digest: str, full_name: str) -> Found | None:
