@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from types import FrameType
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
 from tests.accounts.people import asked, caller_of
-from vectorstore.accounts.caller import ANONYMOUS, Caller
+from vectorstore.accounts.caller import ANONYMOUS, Caller, authenticate
 from vectorstore.accounts.rights import Right
 from vectorstore.accounts.secret import new_secret, split
 from vectorstore.accounts.tokens import make_token, note_use, revoke_token
@@ -129,3 +133,31 @@ def test_a_reader_that_looks_at_a_moment_is_not_disturbed_by_it(store: Store, te
         session.expire_all()
         assert session.get_one(TokenRow, caller.token).last_used_at is None
     assert used(store, caller) is not None
+
+
+def work(store: Store, text: str) -> list[str]:
+    """Return every hash, comparison and function of accounts that looking at a token takes, in order."""
+    done: list[str] = []
+
+    def watch(frame: FrameType, event: str, called: Any) -> None:
+        if event == "call" and "/accounts/" in frame.f_code.co_filename:
+            done.append(frame.f_code.co_qualname)
+        if event == "c_call" and any(word in called.__name__ for word in ("sha256", "hexdigest", "compare_digest")):
+            done.append(called.__name__)
+
+    with store.database.look() as connection:
+        before = sys.getprofile()
+        sys.setprofile(watch)
+        try:
+            with suppress(NotAuthenticatedError):
+                authenticate(connection, text)
+        finally:
+            sys.setprofile(before)
+    return done
+
+
+def test_an_unknown_token_costs_the_same_work_as_a_wrong_secret(store: Store, text: str):
+    unknown, wrong, good = (work(store, each) for each in (new_secret().text, wrong_secret(text), text))
+    assert unknown == wrong
+    assert unknown == good[: len(unknown)]
+    assert sum("sha256" in each for each in unknown) == sum("compare_digest" in each for each in unknown) == 1

@@ -234,3 +234,28 @@ def test_settings_that_are_incomplete_or_unsafe_are_refused_and_never_shown():
     with pytest.raises(InvalidInputError, match="no https"):
         Logins(Options(oidc_issuer="http://id.example", **given))
     assert SECRET not in repr(Options(**given))
+
+
+def test_a_sign_in_that_one_process_began_another_one_finishes(store: Store, team: Service, provider: Provider):
+    with serving(store, **settings(provider)) as other:
+        other.client.follow_redirects = False
+        there = back(team)
+        name = "steer-login"
+        headers = {"Cookie": f"{name}={team.client.cookies[name]}"}
+        answer = other.anybody.get(there, headers=headers)
+        assert answer.status_code == 302, answer.text
+        code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
+        made = exchange(team, code)
+        assert made.status_code == 201, made.text
+        assert Person(other.client, made.json()["token"]).get("/v1/me").json()["user"] == "olga"
+        assert exchange(other, code).status_code == 403  # used, whoever made the token
+
+
+def test_over_https_the_cookie_is_of_this_host_alone(store: Store, provider: Provider):
+    with serving(store, **settings(provider, url="https://vectors.example")) as service:
+        service.client.follow_redirects = False
+        cookie = service.anybody.get(f"/v1/login?port=4321&challenge={CHALLENGE}").headers["set-cookie"]
+    name, *attributes = (part.strip().lower() for part in cookie.split(";"))
+    assert name.startswith("__host-steer-login=")
+    assert {"secure", "httponly", "samesite=lax", "path=/"} <= set(attributes)
+    assert not [each for each in attributes if each.startswith("domain")]
