@@ -6,14 +6,18 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 import time
+from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import anyio
+import httpx2
 import pytest
 from sqlalchemy import update
 
@@ -29,7 +33,7 @@ from vectorstore.accounts.namespaces import (
 )
 from vectorstore.accounts.users import add_user, set_disabled
 from vectorstore.accounts.webhooks import MAX_ATTEMPTS, add_webhook, enable_webhook, list_webhooks, settle, take
-from vectorstore.service.courier import _public
+from vectorstore.service.courier import Courier, _public
 from vectorstore.store import Store
 from vectorstore.store.feed import feed
 from vectorstore.store.team_schema import WebhookRow
@@ -232,3 +236,37 @@ def test_a_webhook_rests_on_the_rights_of_who_made_it(store: Store, loss: str):
     add_user(store, "root", admin=True)
     assert enable_webhook(store, namespace_id, made.id, by=signed_in(store, "root")).made_by == "root"
     assert take(store) is not None
+
+
+def test_a_name_that_means_another_address_a_moment_later_leads_nobody_inside(
+    store: Store, listener: Listener, monkeypatch: pytest.MonkeyPatch
+):
+    add_namespace(store, "team")
+    with store.database.read() as session:
+        namespace_id = find_namespace(session, "team").id
+    add_webhook(store, namespace_id, listener.url.replace("localhost", "rebind.example"))
+    set_namespace(store, "team", {"max_versions": 7})
+    asked: list[str] = []
+    tried: list[str] = []
+    real = socket.getaddrinfo
+
+    def resolve(host: str, port: int, *more: Any, **given: Any) -> Any:
+        if host != "rebind.example":
+            return real(host, port, *more, **given)
+        asked.append(host)
+        return real("93.184.215.14" if len(asked) == 1 else "127.0.0.1", port, *more, **given)
+
+    async def connect(_loop: object, _sock: socket.socket, address: tuple[str, int]) -> None:
+        tried.append(address[0])
+        raise OSError("the network is unreachable")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(BaseSelectorEventLoop, "sock_connect", connect)
+
+    async def send() -> bool:
+        async with httpx2.AsyncClient(timeout=5, trust_env=False) as client:
+            return await Courier(store, private=False).send_one(client)
+
+    assert anyio.run(send)
+    assert (asked, tried, listener.got) == (["rebind.example"], ["93.184.215.14"], [])
+    assert list_webhooks(store, namespace_id)[0].attempts == 1
