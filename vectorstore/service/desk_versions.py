@@ -12,8 +12,8 @@ from vectorstore.canonical import Json, canonical_bytes, digest
 from vectorstore.errors import NotFoundError
 from vectorstore.reference import Reference, parse_reference
 from vectorstore.service.guard import Desk
+from vectorstore.service.paths import NameParts
 from vectorstore.service.problems import PreconditionError
-from vectorstore.service.shapes import NameParts
 from vectorstore.store.schema import LineageRow, NamespaceRow, RecipeTermRow, VersionRow, table_of
 from vectorstore.store.version import Page, Version
 

@@ -16,7 +16,7 @@ from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError
 from vectorstore.manifest import Manifest
 from vectorstore.service.desk_versions import KINDS
 from vectorstore.service.guard import Desk, still_granted
-from vectorstore.service.shapes import NameParts
+from vectorstore.service.paths import NameParts
 from vectorstore.store.draft import PARENTS_ANNOTATION
 from vectorstore.store.receive import read_manifest
 from vectorstore.store.save import commit_blobs

@@ -13,19 +13,10 @@ from vectorstore.canonical import Json
 from vectorstore.errors import NotFoundError
 from vectorstore.service import desk_versions as versions
 from vectorstore.service.guard import Desk, Reading, Writing
+from vectorstore.service.paths import AliasParts, AliasPath, IfMatch, IfNoneMatch, NameParts, NamePath
 from vectorstore.service.problems import PreconditionError, documented
-from vectorstore.service.shapes import (
-    AliasesOut,
-    AliasIn,
-    AliasOut,
-    AliasParts,
-    AliasPath,
-    IfMatch,
-    IfNoneMatch,
-    NameParts,
-    NamePath,
-    ProposalOut,
-)
+from vectorstore.service.shapes import AliasesOut, AliasIn, AliasOut
+from vectorstore.service.team_shapes import ProposalOut
 from vectorstore.store import changes
 from vectorstore.store.schema import AliasRow, ArtifactRow, VersionRow
 from vectorstore.store.version import Version

@@ -16,9 +16,10 @@ from vectorstore.canonical import Json
 from vectorstore.errors import NotAllowedError
 from vectorstore.service.blob_answer import blob_size, send_blob
 from vectorstore.service.guard import Desk, Reading, Writing
+from vectorstore.service.paths import Digest, Namespace
 from vectorstore.service.problems import TooLargeError, TooManyError, documented
 from vectorstore.service.publish import require_room_to_send
-from vectorstore.service.shapes import AbsentOut, BlobOut, Digest, DigestsIn, Namespace, UploadIn, UploadOut
+from vectorstore.service.shapes import AbsentOut, BlobOut, DigestsIn, UploadIn, UploadOut
 from vectorstore.store import uploads
 
 router = APIRouter(prefix="/v1/{namespace}", tags=["blobs"])

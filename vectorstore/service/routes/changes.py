@@ -14,8 +14,9 @@ from vectorstore.accounts.access import visible
 from vectorstore.service import desk_versions as versions
 from vectorstore.service.edits import edits_of
 from vectorstore.service.guard import Desk, Maintaining, Writing
+from vectorstore.service.paths import IfMatch, VersionParts, VersionPath
 from vectorstore.service.problems import documented
-from vectorstore.service.shapes import ChangesIn, IfMatch, ReasonIn, VersionOut, VersionParts, VersionPath
+from vectorstore.service.shapes import ChangesIn, ReasonIn, VersionOut
 from vectorstore.store import changes
 from vectorstore.store.schema import VersionRow
 from vectorstore.store.store import ChangeVersion

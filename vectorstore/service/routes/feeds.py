@@ -15,8 +15,9 @@ from vectorstore.errors import NotAuthenticatedError, VectorstoreError
 from vectorstore.reference import parse_reference
 from vectorstore.service import desk_versions as versions
 from vectorstore.service.guard import Desk, Open, Reading
+from vectorstore.service.paths import MAX_SEQ, Namespace
 from vectorstore.service.problems import documented, said
-from vectorstore.service.shapes import MAX_SEQ, EventsOut, Namespace, ReferencesIn, ResolvedOut
+from vectorstore.service.shapes import EventsOut, ReferencesIn, ResolvedOut
 from vectorstore.store import catalogue, feed, lookup
 
 router = APIRouter(prefix="/v1", tags=["feeds"])

@@ -11,7 +11,7 @@ from vectorstore.errors import NotFoundError
 from vectorstore.service.guard import Open
 from vectorstore.service.login import BROWSER_SECONDS, Brought, Logins
 from vectorstore.service.problems import documented
-from vectorstore.service.shapes import LoginTokenIn, LoginTokenOut
+from vectorstore.service.team_shapes import LoginTokenIn, LoginTokenOut
 
 router = APIRouter(prefix="/v1/login", tags=["login"])
 _PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}

@@ -12,19 +12,15 @@ from vectorstore.accounts.rights import Right
 from vectorstore.errors import NotAllowedError
 from vectorstore.service.guard import Open, Owning, Reading, SignedIn
 from vectorstore.service.listed import cut, listed
+from vectorstore.service.paths import DEFAULT_LIMIT, After, Limit, Namespace, User
 from vectorstore.service.problems import documented
-from vectorstore.service.shapes import (
-    DEFAULT_LIMIT,
-    After,
-    Limit,
+from vectorstore.service.team_shapes import (
     MembersOut,
-    Namespace,
     NamespaceChangesIn,
     NamespaceIn,
     NamespaceOut,
     NamespacesOut,
     RoleIn,
-    User,
 )
 
 router = APIRouter(prefix="/v1/namespaces", tags=["namespaces"])

@@ -12,17 +12,13 @@ from vectorstore.accounts import tokens, users
 from vectorstore.accounts.rights import Right
 from vectorstore.service.guard import Administering, SignedIn
 from vectorstore.service.listed import listed
+from vectorstore.service.paths import DEFAULT_LIMIT, After, Limit, TokenId, User
 from vectorstore.service.problems import documented
-from vectorstore.service.shapes import (
-    DEFAULT_LIMIT,
-    After,
-    Limit,
+from vectorstore.service.team_shapes import (
     MadeTokenOut,
     MeOut,
-    TokenId,
     TokenIn,
     TokensOut,
-    User,
     UserChangesIn,
     UserIn,
     UserOut,

@@ -9,17 +9,9 @@ from starlette.responses import JSONResponse, Response
 
 from vectorstore.accounts import review
 from vectorstore.service.guard import Maintaining, Reading, Writing
+from vectorstore.service.paths import Alias, Namespace, ProposalId
 from vectorstore.service.problems import documented
-from vectorstore.service.shapes import (
-    Alias,
-    Namespace,
-    ProposalId,
-    ProposalOut,
-    ProposalsOut,
-    ProtectionIn,
-    ProtectionOut,
-    ProtectionsOut,
-)
+from vectorstore.service.team_shapes import ProposalOut, ProposalsOut, ProtectionIn, ProtectionOut, ProtectionsOut
 
 router = APIRouter(prefix="/v1/{namespace}", tags=["reviews"])
 _ONE = {200: {"model": ProposalOut}, **documented(403, 409)}

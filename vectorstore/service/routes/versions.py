@@ -12,9 +12,7 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.manifest import MANIFEST_TYPE, MAX_MANIFEST
 from vectorstore.service import desk_versions as versions
 from vectorstore.service.guard import Reading, Writing
-from vectorstore.service.problems import TooLargeError, documented
-from vectorstore.service.publish import publish
-from vectorstore.service.shapes import (
+from vectorstore.service.paths import (
     DEFAULT_LIMIT,
     After,
     Digest,
@@ -24,10 +22,11 @@ from vectorstore.service.shapes import (
     NamePath,
     Namespace,
     Narrowed,
-    PageOut,
-    VersionOut,
     VersionPath,
 )
+from vectorstore.service.problems import TooLargeError, documented
+from vectorstore.service.publish import publish
+from vectorstore.service.shapes import PageOut, VersionOut
 
 router = APIRouter(prefix="/v1/{namespace}/{kind}", tags=["versions"])
 

@@ -7,8 +7,9 @@ from starlette.responses import JSONResponse, Response
 
 from vectorstore.accounts import webhooks
 from vectorstore.service.guard import Maintaining
+from vectorstore.service.paths import Namespace, WebhookId
 from vectorstore.service.problems import documented
-from vectorstore.service.shapes import MadeWebhookOut, Namespace, WebhookId, WebhookIn, WebhookOut, WebhooksOut
+from vectorstore.service.team_shapes import MadeWebhookOut, WebhookIn, WebhookOut, WebhooksOut
 
 router = APIRouter(prefix="/v1/{namespace}/webhooks", tags=["webhooks"])
 
