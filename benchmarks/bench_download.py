@@ -3,8 +3,8 @@
     python -m benchmarks.bench_download [--rounds N]
 
 One after another over one open connection, by a client that keeps nothing; the service asks for a token, and looks up
-whether a version that the caller may see has the bytes. Memory is the most that a process had at once: before the
-first download, when it has taken the bytes, and how much more after the last.
+whether a version that the caller may see has the bytes. Memory is what a process has before the first download,
+and how much more it ever had until after the last.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.registries import DOCKER_REGISTRY, Vector, oci, ours
 from benchmarks.rounds import interleaved, print_table, ratios, spread
-from benchmarks.server_process import ServerProcess, Wire, cpu_of, free_port, peak_memory
+from benchmarks.server_process import ServerProcess, Wire, cpu_of, forget_peak, free_port, peak_memory
 from tests.builders import make_card, make_identity
 from vectorstore.place import Place
 from vectorstore.store import Store
@@ -64,6 +64,7 @@ class Arm:
     def __init__(self, server: ServerProcess, wire: Wire, path: str, size: int) -> None:
         """Say where they are."""
         self.server, self._ask = server, partial(wire.drain, path, memoryview(bytearray(1 << 20)))
+        forget_peak(server.pid)
         self._size, self.busy, self.before = size, list[float](), peak_memory(server.pid)
 
     def get(self) -> float:

@@ -52,7 +52,7 @@ WRITERS, EACH, RACES = 16, 6, 3
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--mlflow-python", default=os.environ.get("MLFLOW_PYTHON"))
     parser.add_argument("--profile", type=Path, help="file for the profile of our service on SQLite")
     options = parser.parse_args()
