@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from operator import attrgetter, itemgetter
+
 import click
 
 from vectorstore.accounts import namespaces
 from vectorstore.accounts.namespaces import VISIBILITIES, Namespace
+from vectorstore.accounts.page import cut
 from vectorstore.accounts.rights import ROLES
 from vectorstore.errors import InvalidInputError
 
 from .answer import Answer, Table
 from .command import group, subcommand
 from .library import Library, library_options
+from .pages import going_on, page_options
 
 _NO_LIMIT = "none"
 _visibility = click.option("--visibility", type=click.Choice(VISIBILITIES), help="Who reads it besides its members.")
@@ -38,17 +42,19 @@ def create(library: Library, name: str, visibility: str | None, owner: str | Non
 
 
 @subcommand(namespace, "list", example="steer namespace list")
+@page_options
 @library_options
-def list_namespaces(library: Library) -> Answer:
-    """List all namespaces."""
+def list_namespaces(library: Library, limit: int, after: str | None) -> Answer:
+    """List the namespaces, by name."""
     with library.look() as store:
-        found = namespaces.list_namespaces(store)
-    document = {"namespaces": [each.to_json() for each in found]}
+        every = namespaces.list_namespaces(store, limit=limit + 1, after=after or "")
+    found, cursor = cut(every, limit, attrgetter("name"))
+    document = {"namespaces": [each.to_json() for each in found], "cursor": cursor}
     if not found:
         return Answer(document, notes=["there are no namespaces; make one: steer namespace create NAME"])
     columns = ("namespace", "visibility", "most bytes", "most versions")
     rows = [(each.name, each.visibility, _text(each.max_bytes), _text(each.max_versions)) for each in found]
-    return Answer(document, [Table(columns, rows, right=columns[2:], whole=columns[:2])])
+    return Answer(document, [Table(columns, rows, right=columns[2:], whole=columns[:2])], going_on(cursor))
 
 
 @subcommand(namespace, "set", example="steer namespace set acme --visibility public --max-versions 10000")
@@ -87,15 +93,17 @@ namespace.add_command(member)
 
 @subcommand(member, "list", example="steer namespace member list acme")
 @click.argument("name", metavar="NAMESPACE")
+@page_options
 @library_options
-def list_members(library: Library, name: str) -> Answer:
-    """List the members of a namespace."""
+def list_members(library: Library, name: str, limit: int, after: str | None) -> Answer:
+    """List the members of a namespace, by name."""
     with library.look() as store:
-        found = namespaces.members(store, name)
-    document = {"namespace": name, "members": dict(found)}
+        every = list(namespaces.members(store, name, limit=limit + 1, after=after or "").items())
+    found, cursor = cut(every, limit, itemgetter(0))
+    document = {"namespace": name, "members": dict(found), "cursor": cursor}
     if not found:
         return Answer(document, notes=[f"{name} has no members; add one: steer namespace member set {name} USER ROLE"])
-    return Answer(document, [Table(("user", "role"), list(found.items()))])
+    return Answer(document, [Table(("user", "role"), list(found))], going_on(cursor))
 
 
 @subcommand(member, "set", example="steer namespace member set acme ada writer")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 import click
 
 from vectorstore.accounts import tokens
+from vectorstore.accounts.page import cut
 from vectorstore.accounts.rights import Right
 from vectorstore.accounts.tokens import Token
 from vectorstore.errors import InvalidInputError
@@ -14,6 +16,7 @@ from vectorstore.errors import InvalidInputError
 from .answer import Answer, Table
 from .command import group, subcommand
 from .library import Library, library_options
+from .pages import going_on, page_options
 
 
 @group("token", example="steer token create ada --name laptop --days 90")
@@ -49,17 +52,18 @@ def create(  # noqa: PLR0913, PLR0917 - each option narrows it
 
 @subcommand(token, "list", example="steer token list ada")
 @click.argument("user", metavar="[USER]", required=False)
+@page_options
 @library_options
-def list_tokens(library: Library, user: str | None) -> Answer:
-    """List the tokens of a user, or of all; never what they consist of."""
+def list_tokens(library: Library, user: str | None, limit: int, after: str | None) -> Answer:
+    """List the tokens of a user, or of all, oldest first; never what they consist of."""
     with library.look() as store:
-        found = tokens.list_tokens(store, user)
-    document = {"tokens": [each.to_json() for each in found]}
+        found, cursor = cut(tokens.list_tokens(store, user, limit=limit + 1, after=after), limit, attrgetter("id"))
+    document = {"tokens": [each.to_json() for each in found], "cursor": cursor}
     if not found:
         return Answer(document, notes=["there are no tokens"])
     columns = ("token", "user", "name", "scope", "namespace", "state", "last used")
     whole = ("token", "user", "scope", "state", "last used")
-    return Answer(document, [Table(columns, [_row(each) for each in found], whole=whole)])
+    return Answer(document, [Table(columns, [_row(each) for each in found], whole=whole)], going_on(cursor))
 
 
 @subcommand(token, "revoke", example="steer token revoke 7RZKm2fQvT0a")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import click
 
 from vectorstore.accounts import users
+from vectorstore.accounts.page import cut
 from vectorstore.accounts.users import User
 
 from .answer import Answer, Table
 from .command import group, subcommand
 from .library import Library, library_options
+from .pages import going_on, page_options
 
 
 @group("user", example="steer user add ada")
@@ -35,16 +39,17 @@ def add(library: Library, name: str, admin: bool) -> Answer:  # noqa: FBT001 - a
 
 
 @subcommand(user, "list", example="steer user list")
+@page_options
 @library_options
-def list_users(library: Library) -> Answer:
-    """List all users."""
+def list_users(library: Library, limit: int, after: str | None) -> Answer:
+    """List the users, by name."""
     with library.look() as store:
-        found = users.list_users(store)
-    document = {"users": [each.to_json() for each in found]}
+        found, cursor = cut(users.list_users(store, limit=limit + 1, after=after or ""), limit, attrgetter("name"))
+    document = {"users": [each.to_json() for each in found], "cursor": cursor}
     if not found:
         return Answer(document, notes=["there are no users; add one: steer user add NAME"])
     rows = [(each.name, _state(each), f"{each.created_at:%Y-%m-%d}") for each in found]
-    return Answer(document, [Table(("user", "is", "since"), rows, whole=("user", "since"))])
+    return Answer(document, [Table(("user", "is", "since"), rows, whole=("user", "since"))], going_on(cursor))
 
 
 @subcommand(user, "disable", example="steer user disable ada")

@@ -83,3 +83,22 @@ def test_an_empty_library_says_what_to_type(steer: Steer):
     assert steer("user", "list").err == "note: there are no users; add one: steer user add NAME\n"
     assert steer("token", "list").err == "note: there are no tokens\n"
     assert steer("namespace", "list").err == "note: there are no namespaces; make one: steer namespace create NAME\n"
+
+
+def test_long_lists_come_in_pages(team: Steer):
+    for name in ("cid", "dan"):
+        team.ok("user", "add", name)
+        team.ok("token", "create", name, "--name", "laptop")
+        team.ok("namespace", "create", f"of-{name}")
+        team.ok("namespace", "member", "set", "of-cid", name, "reader")
+    lists = {("user",): "users", ("token",): "tokens", ("namespace",): "namespaces"}
+    for words, what in lists.items():
+        whole = team.ok(*words, "list")
+        first = team.ok(*words, "list", "--limit", "1")
+        rest = team.ok(*words, "list", "--after", first["cursor"])
+        assert whole["cursor"] is None
+        assert first[what] + rest[what] == whole[what]
+        assert len(first[what]) == 1
+    members = team.ok("namespace", "member", "list", "of-cid", "--limit", "1")
+    assert members["members"] == {"cid": "reader"}
+    assert f"add --after {members['cursor']}" in team("namespace", "member", "list", "of-cid", "--limit", "1").err

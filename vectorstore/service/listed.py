@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from starlette.responses import JSONResponse
 
+from vectorstore.accounts.page import cut
 from vectorstore.canonical import Json
 
 
@@ -19,16 +20,9 @@ class Shown(Protocol):
 
 
 Item = TypeVar("Item", bound=Shown)
-Thing = TypeVar("Thing")
 
 
 def listed(word: str, found: Sequence[Item], limit: int, key: Callable[[Item], str]) -> JSONResponse:
     """Return the answer that lists `found` under `word`; `found` has one more than the page where the list goes on."""
     page, cursor = cut(found, limit, key)
     return JSONResponse({word: [each.to_json() for each in page], "cursor": cursor})
-
-
-def cut(found: Sequence[Thing], limit: int, key: Callable[[Thing], str]) -> tuple[Sequence[Thing], str | None]:
-    """Return a page of at most `limit`, and the key that the next one goes on after; None at the end."""
-    page = found[:limit]
-    return page, key(page[-1]) if len(found) > limit else None

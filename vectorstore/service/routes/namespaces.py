@@ -8,10 +8,11 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from vectorstore.accounts import namespaces
+from vectorstore.accounts.page import cut
 from vectorstore.accounts.rights import Right
 from vectorstore.errors import NotAllowedError
 from vectorstore.service.guard import Open, Owning, Reading, SignedIn
-from vectorstore.service.listed import cut, listed
+from vectorstore.service.listed import listed
 from vectorstore.service.paths import DEFAULT_LIMIT, After, Limit, Namespace, User
 from vectorstore.service.problems import documented
 from vectorstore.service.team_shapes import (
