@@ -69,6 +69,10 @@ def _known(error: Exception) -> VectorstoreError | None:
         return UnavailableError(
             f"{where}{error.strerror or error}", "check that the folder can be written and the disk has space"
         )
+    if isinstance(error, ModuleNotFoundError) and error.name in ("torch", "transformers"):
+        return UnavailableError(
+            f"{error.name} is not installed", f"pip install {error.name}, without which no model runs"
+        )
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing it
         return UnavailableError("there is not enough memory", "use a smaller --batch-size, or --dtype bfloat16")
     return None

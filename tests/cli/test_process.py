@@ -133,6 +133,7 @@ def test_a_bug_is_one_line_and_a_traceback_only_when_asked_for(
         (click.UsageError("No."), 2, "error: no; see: steer --help"),
         (PermissionError(13, "Permission denied", "/x"), 7, "error: /x: Permission denied; check that the folder"),
         (MemoryError(), 7, "error: there is not enough memory; use a smaller --batch-size"),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), 7, "error: torch is not installed; pip install"),
         (click.Abort(), 130, "interrupted"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
