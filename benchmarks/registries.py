@@ -110,10 +110,10 @@ class Ours:
         return Wire(self.server.port, {"Authorization": f"Bearer {self._token}"})
 
     def push(self, wire: Wire, vector: Vector) -> None:
-        """Send the bytes, then the manifest."""
-        wire.ask("PUT", f"/v1/team/blobs/{vector.digest}", vector.data, OCTETS)
+        """Send the manifest and the bytes in one body."""
         path = f"/v1/team/vectors/{vector.name}/versions/{vector.manifest_digest}"
-        wire.ask("PUT", path, vector.manifest, {"Content-Type": MANIFEST_TYPE})
+        headers = {"Content-Type": MANIFEST_TYPE, "Manifest-Size": str(len(vector.manifest))}
+        wire.ask("PUT", path, vector.manifest + vector.data, headers)
 
     def questions(self, wire: Wire, vector: Vector) -> dict[str, Question]:
         """Ask by the routes that our client uses."""

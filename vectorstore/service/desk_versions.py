@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Select, bindparam, select
@@ -71,9 +72,10 @@ def state(version: Version) -> str:
     return f'"{digest(canonical_bytes(document(version)))[7:39]}"'
 
 
-def shown(desk: Desk, version: Version, status: int = 200) -> JSONResponse:
-    """Return the answer that shows a version, with what it pins and was made from."""
-    related = {name: _related(desk, version, row) for name, row in (("pins", RecipeTermRow), ("parents", LineageRow))}
+def shown(desk: Desk, version: Version, status: int = 200, *, alone: bool = False) -> JSONResponse:
+    """Return the answer that shows a version, with what it pins and was made from; nothing, where it is `alone`."""
+    links: Mapping[str, type[RecipeTermRow | LineageRow]] = {"pins": RecipeTermRow, "parents": LineageRow}
+    related = {name: [] if alone else _related(desk, version, row) for name, row in links.items()}
     headers = {"ETag": state(version), "Cache-Control": "private, no-cache"}
     return JSONResponse({**document(version), **related}, status, headers)
 

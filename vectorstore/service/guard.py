@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, Request, Security
@@ -33,7 +34,8 @@ class Desk:
         namespace: where, as the path says; empty where the path names none.
         namespace_id: its row; 0 where there is none.
         right: the most that the caller may do there.
-        max_bytes: the namespace's quota; None where there is none.
+        max_bytes, max_versions: the namespace's quotas; None where there is none.
+        since: when that was looked up, by the monotonic clock.
     """
 
     store: Store
@@ -43,6 +45,8 @@ class Desk:
     namespace_id: int
     right: Right
     max_bytes: int | None = None
+    max_versions: int | None = None
+    since: float = field(default_factory=time.monotonic)
 
 
 class Needs:
@@ -96,7 +100,7 @@ class Needs:
                 grant = Grant(0, caller.scopes)
                 self._require(caller)
         options = request.app.state.options
-        return Desk(store, options, caller, namespace, grant.namespace_id, grant.right, grant.max_bytes)
+        return Desk(store, options, caller, namespace, *grant)
 
     def _require(self, caller: Caller) -> None:
         """Check a right that is no namespace's: READ is of everybody who is signed in, ADMIN of administrators."""

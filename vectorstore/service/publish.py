@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,12 +14,12 @@ from sqlalchemy import Connection, func, select
 from vectorstore.accounts.access import Grant, visible
 from vectorstore.accounts.rights import Right
 from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError
-from vectorstore.manifest import Manifest
+from vectorstore.manifest import ITEMS_BLOB, Manifest
 from vectorstore.service.desk_versions import KINDS
 from vectorstore.service.guard import Desk, still_granted
 from vectorstore.service.paths import NameParts
 from vectorstore.store.draft import PARENTS_ANNOTATION
-from vectorstore.store.receive import read_manifest
+from vectorstore.store.receive import check_marks, read_manifest
 from vectorstore.store.save import commit_blobs
 from vectorstore.store.schema import NamespaceRow, VersionBlobRow, VersionRow
 from vectorstore.store.team_schema import UploadRow
@@ -26,9 +27,13 @@ from vectorstore.store.upkeep.stored_draft import stored_draft
 from vectorstore.store.uploads import missing
 from vectorstore.store.version import Saved
 
+SOON_SECONDS = 1.0  # after which rights are looked at again
 
-def publish(desk: Desk, path: NameParts, digest: str, body: bytes, manifest_size: int | None = None) -> Saved:
-    """Save the version of a manifest under `namespace/name`.
+
+def publish(
+    desk: Desk, path: NameParts, digest: str, body: bytes, manifest_size: int | None = None
+) -> tuple[Saved, bool]:
+    """Save the version of a manifest under `namespace/name`; say too whether it is made of others.
 
     Args:
         desk: who saves it, and where.
@@ -45,24 +50,22 @@ def publish(desk: Desk, path: NameParts, digest: str, body: bytes, manifest_size
     data, rest = body[:manifest_size], memoryview(body)[len(body) if manifest_size is None else manifest_size :]
     manifest = _announced(desk, path, digest, data)
     sent = _cut(manifest, rest) if rest else {}
-    with desk.store.database.look() as connection:
-        grant = still_granted(connection, desk, Right.WRITE)  # the body may have taken its time
-        if not sent:
-            _require_blobs(connection, desk, manifest)
-        _require_room(connection, grant, desk.namespace, manifest)  # before anything is written
-        among = _among(connection, desk, manifest)
-    store = desk.store
-    draft = stored_draft(manifest, (lambda name, _size: sent[name]) if sent else store.blobs.open)
-    guard = (
-        None if grant.max_versions is None and grant.max_bytes is None else partial(_require_room_still, desk, manifest)
-    )
+    among = _permitted(desk, manifest, whole=bool(sent))
+    store, limited = desk.store, desk.max_versions is not None or desk.max_bytes is not None
+    opened = sent or {blob.digest: store.blobs.open(blob.digest, blob.size) for blob in manifest.blobs}
+    for blob in manifest.blobs:
+        if blob.media_type == ITEMS_BLOB:
+            check_marks(opened[blob.digest])
+    draft = stored_draft(manifest, lambda name, _size: opened[name])
+    guard = partial(_require_room_still, desk, manifest) if limited else None
     draft = replace(draft, namespace=path.namespace, name=path.name, among=among, guard=guard)
     with ExitStack() as stack:
         staged = []
         for content in (*sent.values(), data):
             staged.append(store.blobs.stage(bytes(content)))
             stack.callback(staged[-1].discard)
-        return commit_blobs(store.database, store.blobs, draft, staged, () if sent else manifest.blobs)
+        saved = commit_blobs(store.database, store.blobs, draft, staged, () if sent else manifest.blobs)
+    return saved, _made_of(manifest)
 
 
 def _announced(desk: Desk, path: NameParts, digest: str, data: bytes) -> Manifest:
@@ -89,19 +92,34 @@ def _cut(manifest: Manifest, rest: memoryview) -> dict[str, memoryview]:
     return {blob.digest: rest[end - blob.size : end] for blob, end in zip(manifest.blobs, ends, strict=True)}
 
 
+def _permitted(desk: Desk, manifest: Manifest, *, whole: bool) -> frozenset[int] | None:
+    """Check that it may be saved, before anything is written; return the namespaces whose versions it may be made of.
+
+    What came whole and soon, limited by no quota and made of nothing, needs no second look at the database.
+    """
+    soon = time.monotonic() - desk.since < SOON_SECONDS
+    made_of = _made_of(manifest)
+    if whole and soon and not made_of and desk.max_versions is None and desk.max_bytes is None:
+        return None
+    with desk.store.database.look() as connection:
+        grant = still_granted(connection, desk, Right.WRITE)  # the body may have taken its time
+        if not whole:
+            _require_blobs(connection, desk, manifest)
+        _require_room(connection, grant, desk.namespace, manifest)
+        visible_ids = select(NamespaceRow.id).where(visible(desk.caller))
+        return frozenset(connection.scalars(visible_ids)) if made_of else None
+
+
+def _made_of(manifest: Manifest) -> bool:
+    return manifest.kind == "recipe" or PARENTS_ANNOTATION in manifest.annotations
+
+
 def _require_blobs(connection: Connection, desk: Desk, manifest: Manifest) -> None:
     """Refuse a manifest of bytes that the namespace may not use, or that are gone, so that they are sent again."""
     digests = [blob.digest for blob in manifest.blobs]
     refused = set(missing(connection, desk.namespace_id, digests))
     if absent := [digest for digest in digests if digest in refused or not desk.store.blobs.exists(digest)]:
         raise ConflictError(f"{desk.namespace} was not sent the blobs {', '.join(absent)}", "send them first")
-
-
-def _among(connection: Connection, desk: Desk, manifest: Manifest) -> frozenset[int] | None:
-    """Return the namespaces whose versions it may be made of; nobody asks for a vector that has no parents."""
-    if manifest.kind == "vector" and PARENTS_ANNOTATION not in manifest.annotations:
-        return None
-    return frozenset(connection.scalars(select(NamespaceRow.id).where(visible(desk.caller))))
 
 
 def require_room_to_send(desk: Desk, size: int) -> None:

@@ -152,7 +152,12 @@ def _foreseen(store: Store, outline: Draft) -> Version | None:
     return version
 
 
-def _check_marks(items: memoryview) -> None:
+def check_marks(items: memoryview) -> None:
+    """Refuse items that would take more memory than may be, whoever reads them.
+
+    Raises:
+        IntegrityError: for such items.
+    """
     marks = 0
     for start in range(0, len(items), _CHUNK):
         some = bytes(items[start : start + _CHUNK])
@@ -182,7 +187,7 @@ class _Arrived:
         else:
             self._fetched(entry)
         if entry.media_type == ITEMS_BLOB:
-            _check_marks(self.views[entry.digest])
+            check_marks(self.views[entry.digest])
 
     def _fetched(self, entry: BlobEntry) -> None:
         staged = self.stage(_whole(self.fetch(entry), entry))

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from vectorstore.errors import InvalidInputError
 from vectorstore.manifest import MANIFEST_TYPE, MAX_MANIFEST
 from vectorstore.service import desk_versions as versions
-from vectorstore.service.guard import Reading, Writing
+from vectorstore.service.guard import Desk, Reading, Writing
 from vectorstore.service.paths import (
     DEFAULT_LIMIT,
     After,
@@ -19,6 +19,7 @@ from vectorstore.service.paths import (
     IfNoneMatch,
     Kind,
     Limit,
+    NameParts,
     NamePath,
     Namespace,
     Narrowed,
@@ -111,8 +112,12 @@ async def save(
     Small blobs may follow the manifest in the same body, one after another in its order; `Manifest-Size` says where.
     """
     data = await _body(request, desk.options.max_document)
-    saved = await run_in_threadpool(publish, desk, path, digest, data, manifest_size)
-    return versions.shown(desk, saved.version, 201 if saved.created else 200)
+    return await run_in_threadpool(_published, desk, path, digest, data, manifest_size)
+
+
+def _published(desk: Desk, path: NameParts, digest: str, data: bytes, manifest_size: int | None) -> Response:
+    saved, made_of = publish(desk, path, digest, data, manifest_size)
+    return versions.shown(desk, saved.version, 201 if saved.created else 200, alone=not made_of)
 
 
 async def _body(request: Request, limit: int) -> bytes:
