@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from vectorstore.errors import InvalidInputError
+
 from .answer import Answer, printable
 from .plain import plain
 
@@ -53,6 +55,17 @@ class Group(click.Group):
     def __init__(self, *args: Any, example: str, **settings: Any) -> None:  # noqa: ANN401 - click's own
         """Add the example to the help."""
         super().__init__(*args, **settings | {"epilog": _epilog(example)})
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is asked for, or say which ones there are."""
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            raise InvalidInputError(
+                f"'{ctx.command_path}' has no command '{args[0]}'",
+                f"it has {', '.join(self.commands)}; see: {ctx.command_path} --help",
+            )
+        return super().resolve_command(ctx, args)
 
 
 def command(name: str, *, example: str) -> Callable[[Callable[..., Answer]], click.Command]:

@@ -20,6 +20,7 @@ from .library import Library, library_options
 
 SHOWN_ITEMS = 5
 SHOWN_TEXT = 200
+SHOWN_JSON = 48  # of lists and objects, such as every text's tokens; --json has all of it
 
 
 @command(
@@ -28,7 +29,7 @@ SHOWN_TEXT = 200
     steer diff weddings[18] sentiment[18]""",
 )
 @click.argument("left", metavar="REF")
-@click.argument("right", metavar="REF")
+@click.argument("right", metavar="OTHER")
 @library_options
 def diff(library: Library, left: str, right: str) -> Answer:
     """Show in what two versions differ.
@@ -129,5 +130,6 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, str) and is_digest(value):
         return value[:19]
-    text = repr(value) if isinstance(value, str | bool | int | float) else canonical_bytes(value).decode()
-    return text if len(text) <= SHOWN_TEXT else f"{text[:SHOWN_TEXT]}…"
+    single = isinstance(value, str | bool | int | float)
+    text, most = (repr(value), SHOWN_TEXT) if single else (canonical_bytes(value).decode(), SHOWN_JSON)
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -76,11 +76,13 @@ def recorded_model_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _model_options(function: Callable[..., Any], *, required: bool, default: str | None = None) -> Callable[..., Any]:
+    # click takes a default that is written out, None too, for a value: then nothing is ever missing.
+    needed: dict[str, Any] = {"required": True} if required else {"default": default}
+
     @click.option(
         "--model",
         "reference",
-        required=required,
-        default=default,
+        **needed,
         metavar="REF",
         help="demo, a folder, a .gguf file or OWNER/MODEL@REVISION.",
     )

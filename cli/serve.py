@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import click
 
@@ -42,6 +43,7 @@ def serve(library: Library, host: str, port: int, workers: int, *, upgrade: bool
     from vectorstore.accounts.first import make_admin  # noqa: PLC0415 - as above
 
     options_from_environment()
+    _check_free(host, port)
     settings = library.settings
     if upgrade:
         database.upgrade(settings.database_url)
@@ -54,6 +56,19 @@ def serve(library: Library, host: str, port: int, workers: int, *, upgrade: bool
     click.echo(f"Serving http://{host}:{port}", err=True)
     serve(host, port, workers)
     return Answer({"served": f"http://{host}:{port}"}, [])
+
+
+def _check_free(host: str, port: int) -> None:
+    """Say in one line that nobody can listen there, before anything is made; the server would say so in its log."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise UnavailableError(
+            f"nothing can listen at {host}:{port} ({error.strerror})", "give another --port, or --host"
+        ) from error
 
 
 def _opened(library: Library) -> Store:

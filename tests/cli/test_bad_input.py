@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import stat
 from pathlib import Path
@@ -63,6 +64,32 @@ def test_an_empty_library_says_how_to_begin(steer: Steer):
 def test_an_unknown_method_names_those_there_are(steer: Steer):
     words = ("compute", "love", "--model", "nowhere", "--layer", "1", *PAIR, "--method", "actad")
     assert "did you mean actadd? known: actadd, mean_difference" in steer.fails(2, *words)
+
+
+def test_a_model_that_is_not_named_is_asked_for(steer: Steer):
+    assert "missing option '--model'" in steer.fails(2, "compute", "love", "--layer", "1", *PAIR)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("alias", "list", "love"), "'steer alias' has no command 'list'; it has set, remove"),
+        (
+            ("namespace", "member", "team", "bob", "writer"),
+            "'steer namespace member' has no command 'team'; it has list, set, remove",
+        ),
+    ],
+)
+def test_a_word_that_is_no_subcommand_is_answered_with_those_there_are(steer: Steer, words: tuple[str, ...], said: str):
+    assert said in steer.fails(2, *words)
+
+
+def test_a_port_that_is_taken_is_one_line_and_nobody_is_made_administrator(steer: Steer):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = steer.fails(7, "serve", "--port", str(port))
+    assert f"nothing can listen at 127.0.0.1:{port} (Address already in use)" in said
+    assert not (steer.home / "library.db").exists()
 
 
 @pytest.mark.parametrize("layers", ["3", "-4", "1..3", "0..99"])
