@@ -63,7 +63,7 @@ def verify(library: Library, path: Path) -> Answer:  # noqa: ARG001 - every comm
     verified = verify_bundle(path)
     parts: list[Part] = [Facts([("versions", ", ".join(verified.versions)), ("blobs", str(verified.blobs))])]
     if verified.ok:
-        parts.append(f"{path} is sound ({size_text(verified.size)})")
+        parts.append(f"{path} is sound ({size_text(path.stat().st_size)})")
     else:
         parts.append(Table(("about", "problem"), verified.problems, title=f"{path} is not sound"))
     return Answer(verified.to_json(), parts, exit_code=0 if verified.ok else 6)

@@ -68,6 +68,14 @@ def test_a_wrong_token_is_neither_kept_nor_shown(steer: Steer, server: Server, h
     assert "unencrypted" in steer.fails(2, "remote", "add", "plain", "http://vectors.acme.com")
 
 
+def test_who_sees_no_namespace_is_told_to_sign_in_rather_than_of_a_route(steer: Steer, server: Server):
+    steer("remote", "add", "acme", server.url)
+    said = steer.fails(3, "pull", "acme//team/love")
+    assert "there is no namespace 'team'; ask one of its owners" in said
+    assert "steer login acme" in said
+    assert "GET /v1" not in said
+
+
 def test_versions_go_and_come(signed_in: Steer, server: Server):
     done = signed_in("push", "love", "acme//team/weddings", "--alias", "prod")
     lines = done.out.splitlines()

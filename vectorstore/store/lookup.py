@@ -159,7 +159,9 @@ def _newest(session: Session, row: ArtifactRow, reference: Reference) -> int:
     if found is None:
         present = session.scalar(_ids(row).limit(1)) is not None
         what = "yanked" if present else "deleted"
-        raise NotFoundError(f"every version of {_name(reference)} is {what}", _numbers(session, row))
+        hint = _numbers(session, row)
+        more = f"; name one, or take it back: steer restore {_name(reference)}@N" if present else ""
+        raise NotFoundError(f"every version of {_name(reference)} is {what}", f"{hint}{more}")
     return found
 
 
