@@ -116,6 +116,8 @@ def _part_text(part: str, value: Any) -> str:  # noqa: ANN401 - any JSON
     """Return one side of a difference: presets and pins in words, all else as it is."""
     if value is None:
         return "none"
+    if part.startswith("residual_norms."):
+        return f"{value:.8g}"  # float32 has no more
     if part.startswith("presets."):
         return preset_text(Preset.from_json(value))
     if part.startswith("terms."):

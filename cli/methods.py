@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 from vectorstore.canonical import Json
 from vectorstore.errors import InvalidInputError
 from vectorstore.extract.params import Param
@@ -21,15 +23,20 @@ _PROTOCOLS = {
 }
 
 
-@command("methods", example="steer methods --json")
-def methods() -> Answer:
+@command(
+    "methods",
+    example="""steer methods
+    steer methods caa lat""",
+)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+def methods(names: tuple[str, ...]) -> Answer:
     """List the extraction methods and their options.
 
-    Those that other packages bring are listed too.
+    With names these methods alone. Those that other packages bring are listed too.
     """
-    found: list[AnyMethod] = []
+    found = [get_method(name) for name in names]
     notes: list[str] = []
-    for name in method_names():
+    for name in () if names else method_names():
         try:
             found.append(get_method(name))
         except InvalidInputError as error:  # one broken plug-in hides no other method

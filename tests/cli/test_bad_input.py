@@ -92,6 +92,12 @@ def test_a_port_that_is_taken_is_one_line_and_nobody_is_made_administrator(steer
     assert not (steer.home / "library.db").exists()
 
 
+def test_methods_can_be_looked_up_by_name(steer: Steer):
+    assert [method["name"] for method in steer.ok("methods", "lat", "caa")["methods"]] == ["lat", "caa"]
+    assert len(steer.ok("methods")["methods"]) > 10
+    assert "did you mean caa" in steer.fails(2, "methods", "cca")
+
+
 @pytest.mark.parametrize("layers", ["3", "-4", "1..3", "0..99"])
 def test_a_layer_out_of_range_lists_the_range(steer: Steer, tiny: str, layers: str):
     said = steer.fails(2, "compute", "love", "--model", tiny, "--layer", layers, *PAIR)
