@@ -88,6 +88,13 @@ def test_who_is_not_signed_in_is_told_what_to_type(serve: Serve):
             Library(there).me()
 
 
+def test_who_is_shut_out_is_not_told_to_sign_in_again(serve: Serve):
+    said = b'{"code": "not-authenticated", "detail": "the user bob is shut out", "hint": "ask an administrator"}'
+    with connection(serve(Answer(401, said)).url) as there:
+        with pytest.raises(NotAllowedError, match="is shut out; ask an administrator"):
+            Library(there).me()
+
+
 def test_what_is_not_repeatable_is_repeated_only_where_it_was_not_begun(serve: Serve):
     server = serve(problem(502, "unavailable"))
     with connection(server.url) as there, pytest.raises(UnavailableError):

@@ -64,7 +64,7 @@ def problem_of(remote: Remote, status: int, body: bytes) -> VectorstoreError:
 def as_error(remote: Remote, code: str, detail: str, hint: str, status: int = 0) -> VectorstoreError:
     """Return the error of a code; its words say where they come from."""
     kind = ChangedError if code == "precondition" else CODES.get(code) or _STATUSES.get(status) or UnavailableError
-    if kind is NotAuthenticatedError:
+    if kind is NotAuthenticatedError and not hint.startswith("ask "):  # whom signing in again would not help
         hint = f"type: steer login {remote.name}"
     elif "`GET /v1/" in hint:  # a route is no help at a command line
         hint = f"ask one of its owners for a role there, or sign in as somebody who has one: steer login {remote.name}"
