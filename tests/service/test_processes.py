@@ -75,7 +75,7 @@ def test_what_was_acknowledged_stays_whatever_is_killed(
         thread.start()
     chance, end = random.Random(0), time.monotonic() + SECONDS  # noqa: S311 - whom it hits
     kills = 0
-    while time.monotonic() < end:
+    while kills < 2 or time.monotonic() < end:
         time.sleep(chance.uniform(0.5, 1.5))
         victim = chance.choice(servers)
         victim.kill()
@@ -87,7 +87,6 @@ def test_what_was_acknowledged_stays_whatever_is_killed(
     for thread in threads:
         thread.join(120)
         assert not thread.is_alive()
-    assert kills > 1  # a slow machine starts few in the time
     assert tried[0] > 0  # some were hit
     with signed_in(token) as client:
         for name, made in acknowledged:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, CompoundSelect, delete, func, select, true, update
+from sqlalchemy import ColumnElement, CompoundSelect, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from vectorstore.errors import ConflictError
@@ -64,7 +64,7 @@ def remove(
     Raises:
         ConflictError: when recipes or other versions need it; lists those that may be known.
     """
-    _require_unneeded(session, row, version, true() if seen is None else seen)
+    _require_unneeded(session, row, version, seen)
     digests = [row.digest, *(blob.digest for blob in version.blobs)]
     session.scalars(select(BlobRow).where(BlobRow.digest.in_(digests)).order_by(BlobRow.digest).with_for_update()).all()
     search.forget(session, row.id)
@@ -95,7 +95,7 @@ def needed() -> ColumnElement[bool]:
     return part.exists() | manifest.exists()
 
 
-def _require_unneeded(session: Session, row: VersionRow, version: Version, seen: ColumnElement[bool]) -> None:
+def _require_unneeded(session: Session, row: VersionRow, version: Version, seen: ColumnElement[bool] | None) -> None:
     pinned = select(RecipeTermRow.version_id).where(RecipeTermRow.pinned_id == row.id)
     parent = select(LineageRow.version_id).where(LineageRow.parent_id == row.id)
     users = _references(session, pinned.union(parent), seen)
@@ -106,17 +106,19 @@ def _require_unneeded(session: Session, row: VersionRow, version: Version, seen:
         )
 
 
-def _references(session: Session, ids: CompoundSelect[int], seen: ColumnElement[bool]) -> list[str]:
+def _references(session: Session, ids: CompoundSelect[int], seen: ColumnElement[bool] | None) -> list[str]:
     """Return the references of versions in namespaces that may be known, and how many others there are."""
     every = select(VersionRow.full_name, VersionRow.number).join(
         NamespaceRow, NamespaceRow.id == VersionRow.namespace_id
     )
     every = every.where(VersionRow.id.in_(ids))
-    found = session.execute(every.where(seen).order_by(VersionRow.id).limit(SHOWN + 1)).all()
+    known = every if seen is None else every.where(seen)
+    found = session.execute(known.order_by(VersionRow.id).limit(SHOWN + 1)).all()
     listed = [f"{short_name(name)}@{number}" for name, number in found[:SHOWN]]
     if len(found) > SHOWN:
         listed.append("and others")
-    hidden = session.scalar(select(func.count()).select_from(every.where(~seen).subquery()))
+    count = select(func.count()).select_from(every.where(~seen).subquery()) if seen is not None else None
+    hidden = 0 if count is None else session.scalar(count)
     if hidden:
         listed.append(f"{hidden} {'more ' if listed else ''}that you cannot see")
     return listed
