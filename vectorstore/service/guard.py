@@ -48,6 +48,11 @@ class Desk:
     max_versions: int | None = None
     since: float = field(default_factory=time.monotonic)
 
+    @property
+    def limited(self) -> bool:
+        """Whether the namespace has a quota."""
+        return self.max_bytes is not None or self.max_versions is not None
+
 
 class Needs:
     """A dependency that lets a caller in who has a right: in the path's namespace, or where it names none, at all.

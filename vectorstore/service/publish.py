@@ -51,13 +51,13 @@ def publish(
     manifest = _announced(desk, path, digest, data)
     sent = _cut(manifest, rest) if rest else {}
     among = _permitted(desk, manifest, whole=bool(sent))
-    store, limited = desk.store, desk.max_versions is not None or desk.max_bytes is not None
+    store = desk.store
     opened = sent or {blob.digest: store.blobs.open(blob.digest, blob.size) for blob in manifest.blobs}
     for blob in manifest.blobs:
         if blob.media_type == ITEMS_BLOB:
             check_marks(opened[blob.digest])
     draft = stored_draft(manifest, lambda name, _size: opened[name])
-    guard = partial(_require_room_still, desk, manifest) if limited else None
+    guard = partial(_require_room_still, desk, manifest) if desk.limited else None
     draft = replace(draft, namespace=path.namespace, name=path.name, among=among, guard=guard)
     with ExitStack() as stack:
         staged = []
@@ -99,7 +99,7 @@ def _permitted(desk: Desk, manifest: Manifest, *, whole: bool) -> frozenset[int]
     """
     soon = time.monotonic() - desk.since < SOON_SECONDS
     made_of = _made_of(manifest)
-    if whole and soon and not made_of and desk.max_versions is None and desk.max_bytes is None:
+    if whole and soon and not (made_of or desk.limited):
         return None
     with desk.store.database.look() as connection:
         grant = still_granted(connection, desk, Right.WRITE)  # the body may have taken its time

@@ -32,10 +32,11 @@ from vectorstore.store.summary import read_preset, to_text
 from vectorstore.store.version import Version
 
 _NAMES, _VERSIONS = table_of(ArtifactRow), table_of(VersionRow)
-_OF_NAME = _VERSIONS.c.artifact_id == bindparam("name_id")
+OF_NAME = _VERSIONS.c.artifact_id == bindparam("name_id")
+"""Of the name whose row is the parameter `name_id`."""
 _NEW_VERSION = insert(_VERSIONS).returning(_VERSIONS.c.id)
 _NEXT = update(_NAMES).where(_NAMES.c.id == bindparam("name_id")).values(next_version=bindparam("following"))
-_NEWEST = select(_VERSIONS.c.id).where(_OF_NAME, _VERSIONS.c.newest)
+_NEWEST = select(_VERSIONS.c.id).where(OF_NAME, _VERSIONS.c.newest)
 _OUTDATE = update(_VERSIONS).where(_VERSIONS.c.id == bindparam("version")).values(newest=False)
 _SUMMARY = insert(table_of(SummaryRow))
 _PARTS: dict[type[Base], Insert] = {

@@ -28,7 +28,7 @@ from vectorstore.store import catalogue, events
 from vectorstore.store.blobs.protocol import Blobs, Staged
 from vectorstore.store.database import Database
 from vectorstore.store.draft import Draft
-from vectorstore.store.insertion import Name, insert_version
+from vectorstore.store.insertion import OF_NAME, Name, insert_version
 from vectorstore.store.links import parents, pinned
 from vectorstore.store.schema import ArtifactRow, Base, BlobRow, NamespaceRow, TombstoneRow, VersionRow, table_of
 from vectorstore.store.tables import is_sqlite
@@ -49,9 +49,8 @@ _NAME = (
     .where(_NAMESPACES.c.name == bindparam("namespace"), _NAMES.c.name == bindparam("name"))
 )
 _LOCKED_NAME = _NAME.with_for_update(key_share=True, of=_NAMES)
-_OF_NAME = _VERSIONS.c.artifact_id == bindparam("name_id")
-_SAME = select(_VERSIONS.c.id).where(_OF_NAME, _VERSIONS.c.digest == bindparam("digest"))
-_NUMBERED = select(_VERSIONS.c.digest).where(_OF_NAME, _VERSIONS.c.number == bindparam("number"))
+_SAME = select(_VERSIONS.c.id).where(OF_NAME, _VERSIONS.c.digest == bindparam("digest"))
+_NUMBERED = select(_VERSIONS.c.digest).where(OF_NAME, _VERSIONS.c.number == bindparam("number"))
 _DELETED = select(_TOMBSTONES.c.number).where(
     _TOMBSTONES.c.artifact_id == bindparam("name_id"), _TOMBSTONES.c.number == bindparam("number")
 )
