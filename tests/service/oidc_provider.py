@@ -13,7 +13,7 @@ from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import ClientMixin, grants
 from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oidc.core import OpenIDCode, UserInfo
-from flask import Flask, jsonify
+from flask import Flask, jsonify, request
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 from werkzeug.serving import make_server
@@ -22,8 +22,8 @@ CLIENT, SECRET = "steer", "a secret of this service alone"
 
 
 class Client(ClientMixin):
-    def __init__(self, redirect: str) -> None:
-        self.redirect = redirect
+    def __init__(self, redirect: str, auth: str) -> None:
+        self.redirect, self.auth = redirect, auth
 
     def get_client_id(self) -> str:
         return CLIENT
@@ -41,7 +41,7 @@ class Client(ClientMixin):
         return client_secret == SECRET
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        return method == "client_secret_basic"
+        return method == self.auth
 
     def check_response_type(self, response_type: str) -> bool:
         return response_type == "code"
@@ -94,9 +94,12 @@ class Provider:
         person: what it says of them.
         forge: makes the id_token instead, of its claims and the key.
         looks: how often its keys were asked for.
+        published: what it says of itself beside its addresses.
+        sent: the fields that its token endpoint was sent, each time.
     """
 
-    def __init__(self, redirect: str) -> None:
+    def __init__(self, redirect: str, auth: str = "client_secret_basic") -> None:
+        """Serve; its one client proves itself in this way, or not at all: `none`."""
         self.person: dict[str, Any] = {
             "sub": "1234",
             "preferred_username": "olga",
@@ -105,11 +108,12 @@ class Provider:
         }
         self.forge: Callable[[dict[str, Any], RSAKey], str] | None = None
         self.looks, self.codes = 0, dict[str, Code]()
+        self.published, self.sent = dict[str, Any](), list[dict[str, str]]()
         self.rotate("first")
         app = Flask("provider")
         self._server = make_server("127.0.0.1", 0, app, threaded=True)
         self.issuer = f"http://127.0.0.1:{self._server.server_port}"
-        self._routes(app, Client(redirect))
+        self._routes(app, Client(redirect, auth))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
@@ -129,7 +133,8 @@ class Provider:
         @app.get("/.well-known/openid-configuration")
         def published() -> Any:
             places = {"authorization_endpoint": "/authorize", "token_endpoint": "/token", "jwks_uri": "/keys"}
-            return jsonify({"issuer": self.issuer, **{name: self.issuer + path for name, path in places.items()}})
+            addresses = {name: self.issuer + path for name, path in places.items()}
+            return jsonify({"issuer": self.issuer, **addresses, **self.published})
 
         @app.get("/keys")
         def keys() -> Any:
@@ -143,13 +148,14 @@ class Provider:
 
         @app.post("/token")
         def token() -> Any:
+            self.sent.append(request.form.to_dict())
             return server.create_token_response()
 
     def _grant(self) -> type:
         provider = self
 
         class Grant(grants.AuthorizationCodeGrant):
-            TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic",)
+            TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
 
             def save_authorization_code(self, code: str, request: Any) -> None:
                 provider.codes[code] = Code(request.payload)

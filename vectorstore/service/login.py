@@ -12,7 +12,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from vectorstore.accounts.identities import Identity, sign_in
 from vectorstore.accounts.secret import new_id
-from vectorstore.errors import NotAllowedError, VectorstoreError
+from vectorstore.errors import InvalidInputError, NotAllowedError, VectorstoreError
 from vectorstore.service.oidc import Provider
 from vectorstore.service.options import Options
 from vectorstore.service.seal import Seal
@@ -20,6 +20,7 @@ from vectorstore.store import Store
 
 BROWSER_SECONDS = 600
 CODE_SECONDS = 60
+MIN_SECRET = 32
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ class Logins:
         self.secure = options.url.startswith("https://")
         self.cookie = "__Host-steer-login" if self.secure else "steer-login"
         self._lifetime = timedelta(days=options.oidc_days)
-        self._browser = Seal(options.oidc_client_secret, "login in a browser", BROWSER_SECONDS)
-        self._code = Seal(options.oidc_client_secret, "login code", CODE_SECONDS)
+        secret = _sealing(options)
+        self._browser = Seal(secret, "login in a browser", BROWSER_SECONDS)
+        self._code = Seal(secret, "login code", CODE_SECONDS)
 
     def begin(self, port: int, challenge: str) -> tuple[str, str]:
         """Return where the browser has to go, and the cookie that only this browser has."""
@@ -95,3 +97,18 @@ class Logins:
             raise NotAllowedError(f"the provider says: {said or 'nothing'}", "begin again")
         identity = self.provider.finish(brought.code, kept["nonce"], kept["verifier"])
         return self._code.close({**vars(identity), "public": new_id(), "challenge": kept["challenge"]})
+
+
+def _sealing(options: Options) -> str:
+    """Return what sign-ins are sealed with; whoever knew it could make a code of anybody."""
+    if options.secret and len(options.secret) < MIN_SECRET:
+        raise InvalidInputError(
+            f"STEER_SERVE_SECRET has {len(options.secret)} characters, and needs {MIN_SECRET}",
+            "type: openssl rand -hex 32",
+        )
+    if not (found := options.secret or options.oidc_client_secret):
+        raise InvalidInputError(
+            "STEER_SERVE_OIDC_ISSUER is set, and neither STEER_SERVE_OIDC_CLIENT_SECRET nor STEER_SERVE_SECRET is",
+            "set what the provider gave; for a public client, STEER_SERVE_SECRET to what openssl rand -hex 32 prints",
+        )
+    return found

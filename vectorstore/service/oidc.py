@@ -28,6 +28,7 @@ FRESH_SECONDS = 3600.0
 PAUSE_SECONDS = 10.0
 """Between two looks for a key that is not known."""
 LEEWAY_SECONDS = 60
+_WITH_SECRET = ("client_secret_basic", "client_secret_post")
 _TIMEOUT = 10.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _MAX_SUBJECT = 255
@@ -44,16 +45,21 @@ class Provider:
         Raises:
             InvalidInputError: when one is missing, or an address is not safe.
         """
-        for name in ("url", "oidc_client_id", "oidc_client_secret"):
+        for name in ("url", "oidc_client_id"):
             if not getattr(options, name):
                 raise InvalidInputError(
                     f"STEER_SERVE_OIDC_ISSUER is set, and STEER_SERVE_{name.upper()} is not", "set both, or neither"
                 )
+        if options.oidc_auth not in ("", *_WITH_SECRET):
+            raise InvalidInputError(
+                f"STEER_SERVE_OIDC_AUTH cannot be '{options.oidc_auth[:40]}'", f"use {' or '.join(_WITH_SECRET)}"
+            )
         _check_url(options.url, "STEER_SERVE_URL")
         _check_url(options.oidc_issuer, "STEER_SERVE_OIDC_ISSUER")
         self.issuer = options.oidc_issuer
         self.redirect = f"{options.url.rstrip('/')}/v1/login/callback"
         self._id, self._secret, self._scope = options.oidc_client_id, options.oidc_client_secret, options.oidc_scopes
+        self._auth = options.oidc_auth
         self._domains = {part.strip().lower() for part in options.oidc_domains.split(",") if part.strip()}
         self._lock = threading.Lock()
         self._document: tuple[float, dict[str, Any]] | None = None
@@ -78,9 +84,10 @@ class Provider:
             NotAllowedError: when what the provider says does not hold, or they may not come in.
             UnavailableError: when the provider does not answer.
         """
-        with self._client() as client:
+        place = self._place("token_endpoint")
+        with self._client(self._authenticated()) as client:
             try:
-                answer = client.fetch_token(self._place("token_endpoint"), code=code, code_verifier=verifier)
+                answer = client.fetch_token(place, code=code, code_verifier=verifier)
             except OAuthError as error:
                 raise NotAllowedError(f"the provider refuses the code ({str(error)[:100]})", _AGAIN) from error
             except (httpx2.HTTPError, ValueError) as error:
@@ -164,10 +171,25 @@ class Provider:
             raise _away(error) from error
         return found if isinstance(found, dict) else {}
 
-    def _client(self) -> Any:  # noqa: ANN401 - Authlib has no types
+    def _authenticated(self) -> str:
+        """Return how the service shows the provider its secret: as set, or the first that both know.
+
+        A client without a secret is a public one; then PKCE alone proves that who began also finishes.
+        """
+        if not self._secret or self._auth:
+            return self._auth if self._secret else "none"
+        with self._lock:
+            known = self._published().get("token_endpoint_auth_methods_supported", _WITH_SECRET)
+        for way in _WITH_SECRET:  # OpenID Connect Discovery 1.0, section 3: Basic where nothing is said
+            if isinstance(known, list | tuple) and way in known:
+                return way
+        raise UnavailableError(f"the provider takes a secret neither by {' nor by '.join(_WITH_SECRET)}", _ASK)
+
+    def _client(self, auth: str = "none") -> Any:  # noqa: ANN401 - Authlib has no types
         return OAuth2Client(
             self._id,
-            self._secret,
+            self._secret or None,
+            token_endpoint_auth_method=auth,
             scope=self._scope,
             redirect_uri=self.redirect,
             code_challenge_method="S256",

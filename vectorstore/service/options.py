@@ -28,7 +28,9 @@ class Options:
         threads: requests that are worked on at once, per process.
         url: where people reach the service: `https://vectors.example`.
         oidc_issuer: the OpenID provider that people sign in with; or nothing.
-        oidc_client_id, oidc_client_secret: what the provider knows the service as.
+        oidc_client_id, oidc_client_secret: what the provider knows the service as; a public client has no secret.
+        oidc_auth: how it shows its secret: `client_secret_basic`, `client_secret_post`, or as the provider says.
+        secret: what sign-ins are sealed with; the client's secret where there is none.
         oidc_domains: domains of e-mail, with commas between, whose people may sign in; all where there are none.
         oidc_scopes: what the provider is asked to tell.
         oidc_days: for so long a token is good that somebody got by signing in there.
@@ -53,6 +55,8 @@ class Options:
     oidc_issuer: str = ""
     oidc_client_id: str = ""
     oidc_client_secret: str = field(default="", repr=False)
+    oidc_auth: str = ""
+    secret: str = field(default="", repr=False)
     oidc_domains: str = ""
     oidc_scopes: str = "openid profile email"
     oidc_days: float = 30
