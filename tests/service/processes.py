@@ -65,6 +65,14 @@ class Process:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
+    def until(self, words: str) -> None:
+        """Wait until its log says so."""
+        end = time.monotonic() + READY
+        while words not in self.log.read_text():
+            if time.monotonic() > end:
+                raise AssertionError(self.log.read_text()[-3000:])
+            time.sleep(0.02)
+
     def _ready(self) -> bool:
         try:
             return httpx2.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
