@@ -5,24 +5,23 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from itertools import accumulate
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
-from vectorstore.accounts.access import Grant, visible
+from vectorstore.accounts.access import visible
 from vectorstore.accounts.rights import Right
 from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError
 from vectorstore.manifest import ITEMS_BLOB, Manifest
 from vectorstore.service.desk_versions import KINDS
 from vectorstore.service.guard import Desk, still_granted
 from vectorstore.service.paths import NameParts
+from vectorstore.service.quota import require_room, require_room_still
 from vectorstore.store.draft import PARENTS_ANNOTATION
 from vectorstore.store.receive import check_marks, read_manifest
 from vectorstore.store.save import commit_blobs
-from vectorstore.store.schema import NamespaceRow, VersionBlobRow, VersionRow
-from vectorstore.store.team_schema import UploadRow
+from vectorstore.store.schema import NamespaceRow
 from vectorstore.store.upkeep.stored_draft import stored_draft
 from vectorstore.store.uploads import missing
 from vectorstore.store.version import Saved
@@ -57,7 +56,7 @@ def publish(
         if blob.media_type == ITEMS_BLOB:
             check_marks(opened[blob.digest])
     draft = stored_draft(manifest, lambda name, _size: opened[name])
-    guard = partial(_require_room_still, desk, manifest) if desk.limited else None
+    guard = partial(require_room_still, desk, manifest) if desk.limited else None
     draft = replace(draft, namespace=path.namespace, name=path.name, among=among, guard=guard)
     with ExitStack() as stack:
         staged = []
@@ -105,7 +104,7 @@ def _permitted(desk: Desk, manifest: Manifest, *, whole: bool) -> frozenset[int]
         grant = still_granted(connection, desk, Right.WRITE)  # the body may have taken its time
         if not whole:
             _require_blobs(connection, desk, manifest)
-        _require_room(connection, grant, desk.namespace, manifest)
+        require_room(connection, grant, desk.namespace, manifest)
         visible_ids = select(NamespaceRow.id).where(visible(desk.caller))
         return frozenset(connection.scalars(visible_ids)) if made_of else None
 
@@ -120,51 +119,3 @@ def _require_blobs(connection: Connection, desk: Desk, manifest: Manifest) -> No
     refused = set(missing(connection, desk.namespace_id, digests))
     if absent := [digest for digest in digests if digest in refused or not desk.store.blobs.exists(digest)]:
         raise ConflictError(f"{desk.namespace} was not sent the blobs {', '.join(absent)}", "send them first")
-
-
-def require_room_to_send(desk: Desk, size: int) -> None:
-    """Refuse bytes beyond a namespace's quota: what it was sent and no version has counts too.
-
-    Raises:
-        ConflictError: when there is no room.
-    """
-    if desk.max_bytes is None:
-        return
-    versions = select(VersionBlobRow.digest).join(VersionRow, VersionRow.id == VersionBlobRow.version_id)
-    saved = versions.where(VersionRow.namespace_id == desk.namespace_id)
-    mine = UploadRow.namespace_id == desk.namespace_id, UploadRow.expires_at > datetime.now(UTC)
-    waiting = select(func.sum(UploadRow.size)).where(*mine, UploadRow.digest.not_in(saved))
-    with desk.store.database.look() as connection:
-        sent = int(connection.scalar(waiting) or 0)
-    if sent + size > desk.max_bytes:
-        raise ConflictError(
-            f"{sent} bytes that no version has were sent to {desk.namespace}, and its quota is {desk.max_bytes}",
-            "save versions",
-        )
-
-
-def _require_room_still(desk: Desk, manifest: Manifest, connection: Connection) -> None:
-    """Ask for room again where the version is added: the namespace's row is locked, so others wait to be counted."""
-    quotas = select(NamespaceRow.max_bytes, NamespaceRow.max_versions).where(NamespaceRow.id == desk.namespace_id)
-    row = connection.execute(quotas.with_for_update(key_share=True)).one()
-    grant = Grant(desk.namespace_id, desk.right, row.max_bytes, row.max_versions)
-    _require_room(connection, grant, desk.namespace, manifest)
-
-
-def _require_room(connection: Connection, grant: Grant, namespace: str, manifest: Manifest) -> None:
-    """Refuse what goes beyond the namespace's quotas."""
-    if grant.max_versions is None and grant.max_bytes is None:
-        return
-    mine = VersionRow.namespace_id == grant.namespace_id
-    if connection.scalar(select(VersionRow.id).where(mine, VersionRow.digest == manifest.digest).limit(1)) is not None:
-        return
-    count = connection.scalar(select(func.count()).select_from(VersionRow).where(mine)) or 0
-    if grant.max_versions is not None and count >= grant.max_versions:
-        raise ConflictError(f"{namespace} has all of its {grant.max_versions} versions", "delete some")
-    blobs = select(VersionBlobRow.digest, VersionBlobRow.size).join(VersionRow).where(mine).distinct().subquery()
-    size = connection.scalar(select(func.sum(blobs.c.size))) or 0
-    more = sum(blob.size for blob in manifest.blobs)
-    if grant.max_bytes is not None and size + more > grant.max_bytes:
-        raise ConflictError(
-            f"{namespace} has {size} of its {grant.max_bytes} bytes, and this needs {more}", "delete some"
-        )

@@ -7,7 +7,7 @@ does not find, and what was acknowledged stays until the upload expires.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -62,12 +62,24 @@ class Upload:
     expires_at: datetime
 
 
+Guard = Callable[[Connection, Upload], None]
+"""Asked in the transaction that notes an upload, and raises if it shall not."""
+
+
 def accept(  # noqa: PLR0913 - whose bytes, which, and how long
-    store: Store, namespace_id: int, user_id: int, digest: str, data: Iterable[bytes], *, keep: timedelta
+    store: Store,
+    namespace_id: int,
+    user_id: int,
+    digest: str,
+    data: Iterable[bytes],
+    *,
+    keep: timedelta,
+    guard: Guard | None = None,
 ) -> int:
     """Take the bytes of `digest` in one piece, and return how many they are.
 
     Raises:
+        VectorstoreError: whatever `guard` raises.
         IntegrityError: when they have another digest.
         UnavailableError: when database or disk cannot take them.
     """
@@ -78,7 +90,10 @@ def accept(  # noqa: PLR0913 - whose bytes, which, and how long
     try:
         with store.database.change() as connection:  # nobody knows of it yet, so its row may come before its file
             lease(connection, [staged], expires_at)
-            connection.execute(_ADD, vars(_finished(upload, staged)))
+            done = _finished(upload, staged)
+            if guard is not None:
+                guard(connection, done)
+            connection.execute(_ADD, vars(done))
         staged.publish()
         return staged.size
     finally:
@@ -86,16 +101,29 @@ def accept(  # noqa: PLR0913 - whose bytes, which, and how long
 
 
 def begin(  # noqa: PLR0913 - as above
-    store: Store, namespace_id: int, user_id: int, digest: str, size: int, *, keep: timedelta
+    store: Store,
+    namespace_id: int,
+    user_id: int,
+    digest: str,
+    size: int,
+    *,
+    keep: timedelta,
+    guard: Guard | None = None,
 ) -> Upload:
-    """Begin an upload in parts."""
+    """Begin an upload in parts.
+
+    Raises:
+        VectorstoreError: whatever `guard` raises.
+    """
     _check_digest(digest)
     expires_at = datetime.now(UTC) + keep
     upload = Upload(
         secrets.token_hex(16), namespace_id, user_id, digest, size, 0, finished=False, expires_at=expires_at
     )
-    with store.database.write() as session:
-        session.add(UploadRow(**vars(upload)))
+    with store.database.change() as connection:
+        if guard is not None:
+            guard(connection, upload)
+        connection.execute(_ADD, vars(upload))
     return upload
 
 

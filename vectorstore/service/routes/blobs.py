@@ -18,7 +18,7 @@ from vectorstore.service.blob_answer import blob_size, send_blob
 from vectorstore.service.guard import Desk, Reading, Writing
 from vectorstore.service.paths import Digest, Namespace
 from vectorstore.service.problems import TooLargeError, TooManyError, documented
-from vectorstore.service.publish import require_room_to_send
+from vectorstore.service.quota import require_room_to_send, room_to_send
 from vectorstore.service.shapes import AbsentOut, BlobOut, DigestsIn, UploadIn, UploadOut
 from vectorstore.store import uploads
 
@@ -62,9 +62,9 @@ async def put(request: Request, desk: Writing, namespace: Namespace, digest: Dig
 
 
 def _accept(desk: Desk, digest: str, declared: int, body: Iterable[bytes]) -> int:
-    require_room_to_send(desk, declared)
-    keep = desk.options.upload_time
-    return uploads.accept(desk.store, desk.namespace_id, _user(desk), digest, body, keep=keep)
+    require_room_to_send(desk, digest, declared)
+    keep, guard = desk.options.upload_time, room_to_send(desk)
+    return uploads.accept(desk.store, desk.namespace_id, _user(desk), digest, body, keep=keep, guard=guard)
 
 
 @router.post("/absent", responses={200: {"model": AbsentOut}, **documented(403)}, response_class=JSONResponse)
@@ -81,9 +81,8 @@ def begin(desk: Writing, namespace: Namespace, wanted: UploadIn) -> Response:
     """Begin to send bytes in parts."""
     if wanted.size > desk.options.max_blob:
         raise TooLargeError(f"a blob of {wanted.size} bytes", f"{desk.options.max_blob} are taken at most")
-    require_room_to_send(desk, wanted.size)
-    keep = desk.options.upload_time
-    row = uploads.begin(desk.store, desk.namespace_id, _user(desk), wanted.digest, wanted.size, keep=keep)
+    keep, guard = desk.options.upload_time, room_to_send(desk)
+    row = uploads.begin(desk.store, desk.namespace_id, _user(desk), wanted.digest, wanted.size, keep=keep, guard=guard)
     return JSONResponse(_shown(row), 201, {"Location": f"/v1/{namespace}/uploads/{row.id}"})
 
 
