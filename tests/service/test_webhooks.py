@@ -161,6 +161,17 @@ def test_what_is_no_url_of_the_web_is_refused(service: Service, url: str):
     assert service.admin.post("/v1/team/webhooks", json={"url": url}).json()["code"] == "invalid"
 
 
+@pytest.mark.parametrize("action", ["alias.moved", "Alias.Set", "alias set", "", "x" * 999])
+def test_an_action_that_never_happens_is_refused(service: Service, action: str):
+    service.namespace("team")
+    refused = service.admin.post(
+        "/v1/team/webhooks", json={"url": "https://example.org/", "actions": ["alias.set", action]}
+    )
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+    assert "version.save, " in refused.json()["hint"]
+    assert service.admin.get("/v1/team/webhooks").json()["webhooks"] == []
+
+
 def test_of_two_who_send_one_has_the_event(store: Store):
     add_namespace(store, "team")
     with store.database.read() as session:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
+from vectorstore.accounts.actions import check_action
 from vectorstore.accounts.caller import Caller
 from vectorstore.accounts.rights import ROLES, Right
 from vectorstore.canonical import Json
@@ -251,8 +252,7 @@ def _check(url: str, actions: Sequence[str]) -> None:
     if not url.startswith(("https://", "http://")) or not url.isascii() or any(char <= " " for char in url):
         raise InvalidInputError(f"'{url[:60]}' is no URL of the web", "write https://…")
     for action in actions:
-        if not all(part.isascii() and part.isalpha() for part in action.split(".")) or len(action) > 32:  # noqa: PLR2004 - a column
-            raise InvalidInputError(f"there is no action '{action[:40]}'", "see those in the events: alias.set, …")
+        check_action(action)
 
 
 def _webhook(row: WebhookRow, maker: str | None) -> Webhook:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from vectorstore.accounts.actions import ACTIONS
 from vectorstore.service.paths import NAME_PATTERN
 from vectorstore.service.shapes import Strict
 
@@ -194,7 +195,7 @@ class WebhookIn(Strict):
     """Who is to be told, and of what."""
 
     url: str = Field(pattern="^https?://[!-~]+$", max_length=1024)
-    actions: list[Annotated[str, Field(pattern=r"^[a-z]+\.[a-z]+$", max_length=32)]] = Field(
+    actions: list[Annotated[str, Field(json_schema_extra={"enum": list(ACTIONS)})]] = Field(
         default_factory=list, max_length=15
     )
 
