@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -102,9 +102,14 @@ def keep_log(url: URL) -> None:
 
 
 def sqlite_writable(url: URL) -> bool:
-    """Return whether the file and its folder can be written."""
-    path = Path(url.database or "")
-    return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+    """Return whether the file and its folder can be written; every look asks this, so no Path is made."""
+    path = url.database or ""
+    return os.access(_folder(path), os.W_OK) and (os.access(path, os.W_OK) or not os.access(path, os.F_OK))
+
+
+@cache
+def _folder(path: str) -> str:
+    return str(Path(path).parent)
 
 
 def _sqlite(url: URL, *, foreign_keys: bool, connections: int) -> Engine:
@@ -157,10 +162,10 @@ def steady(url: URL) -> Iterator[None]:
 
 def _stamp(url: URL) -> tuple[int, int] | None:
     """Return time and size of a file that is read without locks; None where a database sees to it itself."""
-    path = Path(url.database or "")
-    if url.get_backend_name() != "sqlite" or sqlite_writable(url) or not path.exists():
+    if url.get_backend_name() != "sqlite" or sqlite_writable(url):
         return None
-    return path.stat().st_mtime_ns, path.stat().st_size
+    path = Path(url.database or "")
+    return (path.stat().st_mtime_ns, path.stat().st_size) if path.exists() else None
 
 
 def _run_pragma(connection: sqlite3.Connection, pragma: str) -> None:

@@ -7,10 +7,11 @@ history shows.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.orm import Session
@@ -27,6 +28,7 @@ _COUNT = _MINE.values(event_seq=_NAMESPACES.c.event_seq + 1).returning(
 )
 _ADD = insert(table_of(EventRow))
 _CLOSE = _MINE.values(event_hash=bindparam("hash"))
+_CHAINED = ("seq", "created_at", "actor", "action", "subject", "before", "after", "token")
 _acting: ContextVar[tuple[str, str | None] | None] = ContextVar("acting", default=None)
 
 
@@ -79,7 +81,7 @@ def record(  # noqa: PLR0913 - an event has this many parts
         "before": before,
         "after": after,
     }
-    chain = chained(EventRow(**values), previous)
+    chain = _chained(values, previous)
     session.execute(_ADD, values | {"hash": chain})
     session.execute(_CLOSE, {"namespace": namespace_id, "hash": chain})
 
@@ -91,21 +93,13 @@ def _acting_token() -> str | None:
 
 def chained(event: EventRow, previous: str) -> str:
     """Return the digest of an event and, through `previous`, of all before it."""
-    return digest(
-        canonical_bytes(
-            {
-                "previous": previous,
-                "seq": event.seq,
-                "created_at": event.created_at.isoformat(timespec="microseconds"),
-                "actor": event.actor,
-                "action": event.action,
-                "subject": event.subject,
-                "before": event.before,
-                "after": event.after,
-            }
-            | ({} if event.token is None else {"token": event.token})
-        )
-    )
+    return _chained({name: getattr(event, name) for name in _CHAINED}, previous)
+
+
+def _chained(values: Mapping[str, Any], previous: str) -> str:
+    said = {name: values[name] for name in _CHAINED if name != "token" or values[name] is not None}
+    created_at = values["created_at"].isoformat(timespec="microseconds")
+    return digest(canonical_bytes(said | {"previous": previous, "created_at": created_at}))
 
 
 def verify(session: Session, namespace: str) -> int:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Insert, bindparam, insert, select, update
+from sqlalchemy import Connection, Insert, bindparam, insert, update
 
 from vectorstore.store import catalogue
 from vectorstore.store.draft import Draft
@@ -36,8 +36,7 @@ OF_NAME = _VERSIONS.c.artifact_id == bindparam("name_id")
 """Of the name whose row is the parameter `name_id`."""
 _NEW_VERSION = insert(_VERSIONS).returning(_VERSIONS.c.id)
 _NEXT = update(_NAMES).where(_NAMES.c.id == bindparam("name_id")).values(next_version=bindparam("following"))
-_NEWEST = select(_VERSIONS.c.id).where(OF_NAME, _VERSIONS.c.newest)
-_OUTDATE = update(_VERSIONS).where(_VERSIONS.c.id == bindparam("version")).values(newest=False)
+_OUTDATE = update(_VERSIONS).where(OF_NAME, _VERSIONS.c.newest).values(newest=False).returning(_VERSIONS.c.id)
 _SUMMARY = insert(table_of(SummaryRow))
 _PARTS: dict[type[Base], Insert] = {
     row: insert(table_of(row))
@@ -83,9 +82,10 @@ def insert_version(connection: Connection, name: Name, draft: Draft, pinned: lis
 
 def _outdate(connection: Connection, name: Name) -> None:
     """Let the version that was the name's newest be it no more."""
-    before = connection.scalar(_NEWEST, {"name_id": name.id})
+    if name.next_version == 1:  # it never had any
+        return
+    before = connection.execute(_OUTDATE, {"name_id": name.id}).scalar()
     if before is not None:
-        connection.execute(_OUTDATE, {"version": before})
         search.forget(connection, before)
 
 

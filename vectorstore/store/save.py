@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
-from sqlalchemy import Connection, bindparam, case, select, update
+from sqlalchemy import Connection, Select, Update, bindparam, case, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -54,9 +55,6 @@ _NUMBERED = select(_VERSIONS.c.digest).where(OF_NAME, _VERSIONS.c.number == bind
 _DELETED = select(_TOMBSTONES.c.number).where(
     _TOMBSTONES.c.artifact_id == bindparam("name_id"), _TOMBSTONES.c.number == bindparam("number")
 )
-_AMONG = _BLOBS.c.digest.in_(bindparam("digests", expanding=True))
-_LOCKED_BLOBS = select(_BLOBS.c.leased_until).where(_AMONG).order_by(_BLOBS.c.digest).with_for_update()
-_MAKE_LIVE = update(_BLOBS).where(_AMONG).values(state="live", verified_at=bindparam("now"))
 
 
 def _leasing(statement: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
@@ -71,6 +69,14 @@ _MAKE = {
     for of in (sqlite, postgresql)
     for row in (NamespaceRow, ArtifactRow)
 }
+
+
+@cache
+def _of_blobs(count: int) -> tuple[Select[tuple[datetime]], Update]:
+    """Return what locks so many blobs, `digest0` to the last, and what makes them live."""
+    among = _BLOBS.c.digest.in_([bindparam(f"digest{n}") for n in range(count)])
+    locked = select(_BLOBS.c.leased_until).where(among).order_by(_BLOBS.c.digest).with_for_update()
+    return locked, update(_BLOBS).where(among).values(state="live", verified_at=bindparam("now"))
 
 
 def commit(database: Database, blobs: Blobs, draft: Draft) -> Saved:
@@ -178,6 +184,8 @@ def _publish(connection: Connection, draft: Draft, staged: Sequence[Staged | Blo
 
 def _existing(connection: Connection | Session, name: Name, draft: Draft) -> int | None:
     """Return the row of the version that the draft is already, under its name."""
+    if name.next_version == 1:  # it never had any
+        return None
     found: int | None = connection.execute(_SAME, {"name_id": name.id, "digest": draft.manifest.digest}).scalar()
     return found
 
@@ -207,14 +215,16 @@ def _make_name(connection: Connection, draft: Draft) -> None:
 
 
 def _make_live(connection: Connection, digests: set[str], until: datetime) -> None:
-    rows = connection.execute(_LOCKED_BLOBS, {"digests": list(digests)}).all()
+    locked, make_live = _of_blobs(len(digests))
+    mine = {f"digest{n}": digest for n, digest in enumerate(sorted(digests))}
+    rows = connection.execute(locked, mine).all()
     now = datetime.now(UTC)
     # Rows alone prove nothing after the lease: the bytes may be gone, and another save be about to bring them again.
     if len(rows) != len(digests) or now >= until:
         raise UnavailableError(f"saving took longer than its lease of {LEASE}", "save again")
     if any(row.leased_until < until for row in rows):
         raise UnavailableError("the bytes were put aside while they were saved", "save again")
-    connection.execute(_MAKE_LIVE, {"digests": list(digests), "now": now})
+    connection.execute(make_live, {**mine, "now": now})
 
 
 def insert_into(session: Connection | Session, row: type[Base]) -> sqlite.Insert | postgresql.Insert:

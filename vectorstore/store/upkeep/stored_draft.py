@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vectorstore.canonical import strict_loads
+from vectorstore.canonical import Json, strict_loads
 from vectorstore.codec import unpack
 from vectorstore.errors import IntegrityError, InvalidInputError
 from vectorstore.fields import Fields
@@ -73,16 +73,18 @@ def about_of(manifest: Manifest) -> About:
         IntegrityError, InvalidInputError: when that cannot be read.
     """
     values = manifest.annotations
-    presets = _json(values, PRESETS_ANNOTATION, "{}")
+    presets = _json(values, PRESETS_ANNOTATION, {})
     return About(
-        labels=_json(values, LABELS_ANNOTATION, "{}").mapping("value", str),
+        labels=_json(values, LABELS_ANNOTATION, {}).mapping("value", str),
         presets={name: Preset.from_json(preset) for name, preset in presets.mapping("value", dict).items()},
         description=values.get(DESCRIPTION_ANNOTATION, ""),
         license=values.get(LICENSE_ANNOTATION, ""),
-        authors=_json(values, AUTHORS_ANNOTATION, "[]").sequence("value", str),
-        parents=_json(values, PARENTS_ANNOTATION, "[]").sequence("value", str),
+        authors=_json(values, AUTHORS_ANNOTATION, []).sequence("value", str),
+        parents=_json(values, PARENTS_ANNOTATION, []).sequence("value", str),
     )
 
 
-def _json(values: Mapping[str, str], key: str, empty: str) -> Fields:
-    return Fields({"value": strict_loads(values.get(key, empty).encode(), f"the annotation {key}")}, "the annotations")
+def _json(values: Mapping[str, str], key: str, empty: Json | list[str]) -> Fields:
+    said = values.get(key)
+    value = empty if said is None else strict_loads(said.encode(), f"the annotation {key}")
+    return Fields({"value": value}, "the annotations")
