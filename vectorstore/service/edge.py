@@ -23,6 +23,7 @@ from vectorstore.service.rate import Rate
 log = structlog.get_logger("vectorstore.service")
 _OF_BYTES = re.compile(r"/v1/[^/]*/(blobs|uploads)/")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _QUIET = ("/healthz", "/readyz", "/metrics")
 
 
@@ -100,6 +101,9 @@ class _Visit:
             return TooLargeError(f"the headers are larger than {MAX_HEADERS} bytes", "send fewer")
         if "transfer-encoding" in self.headers and "content-length" in self.headers:  # a proxy may read it otherwise
             return InvalidInputError("the body has two lengths", "send Content-Length or Transfer-Encoding, not both")
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind in _FORMS and self._has_body():  # what a form says beside a file could be another thing than the file
+            return InvalidInputError("the body is a form", "send the bytes alone, or JSON, with their Content-Type")
         who = client_address(self.scope, options.trusted_proxies)
         if self.scope["path"] not in _QUIET and not self.edge.rate.admits(who):
             return TooManyError(f"more than {options.requests_per_minute} requests in a minute", "wait a moment")
