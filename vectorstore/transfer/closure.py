@@ -27,10 +27,12 @@ def closure(store: Store, references: Iterable[str | Reference]) -> tuple[Versio
     Raises:
         InvalidInputError: for a reference with layers or a preset, for none at all, and for too many versions.
         NotFoundError: when there is no such version.
+        VectorstoreError: when another store that a reference names cannot be asked.
     """
     parsed = [each if isinstance(each, Reference) else parse_reference(each) for each in references]
     if not parsed:
         raise InvalidInputError("no version is named", "name one or more: steer list shows what there is")
+    parsed = [_here(store, each) for each in parsed]
     with store.database.read() as session:
         needs = _needs(session, {lookup.find(session, each.plain()) for each in parsed})
         versions = dict(zip(needs, read_versions(session, list(needs)), strict=True))
@@ -42,6 +44,13 @@ def closure(store: Store, references: Iterable[str | Reference]) -> tuple[Versio
         order += sorted((versions[each] for each in ready), key=lambda version: (version.full_name, version.number))
         sorter.done(*ready)
     return tuple(order)
+
+
+def _here(store: Store, reference: Reference) -> Reference:
+    """Return the reference to what is here; a version of another store is brought in, where the library knows one."""
+    if reference.remote is None or store.remotes is None:
+        return reference
+    return store.remotes.bring(store, reference.plain(), None)
 
 
 def _needs(session: Session, start: set[int]) -> dict[int, set[int]]:
