@@ -114,6 +114,20 @@ def test_a_library_is_backed_up_and_restored(library: Steer, tmp_path: Path):
     assert library.ok("fsck", "--full")["ok"] is True
 
 
+def test_a_backup_that_cannot_be_written_names_its_folder_and_not_the_library(library: Steer, tmp_path: Path):
+    (tmp_path / "file").write_text("a file")
+    for folder in ("/proc/x", str(tmp_path / "file" / "copy")):
+        said = library.fails(7, "db", "backup", folder)
+        assert f"no backup can be written to {folder}" in said
+        assert "STEER_HOME" not in said
+    (tmp_path / "older" / "blobs").mkdir(parents=True)
+    (tmp_path / "older" / "library.db.new").touch()
+    (tmp_path / "older" / "blobs" / "tmp").write_text("in the way")
+    said = library.fails(7, "db", "backup", str(tmp_path / "older"))
+    assert f"no backup can be written to {tmp_path / 'older'}" in said
+    assert "STEER_HOME" not in said
+
+
 def test_a_lost_database_is_rebuilt(library: Steer):
     for path in library.home.glob("library.db*"):
         path.unlink()

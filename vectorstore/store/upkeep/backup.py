@@ -6,7 +6,8 @@ PostgreSQL has tools of its own for this: see docs/storage.md.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from urllib.parse import quote
 from sqlalchemy import URL
 
 from vectorstore.canonical import Json
-from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from vectorstore.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, UnavailableError
 from vectorstore.settings import absolute_path
 from vectorstore.store.blobs.folders import make_folder, sync_folder
 from vectorstore.store.blobs.local_blobs import LocalBlobs
@@ -67,15 +68,31 @@ def backup(store: Store, folder: str) -> Copied:
         UnavailableError: when the disk cannot take it.
     """
     source = _file_of(store.database.url)
-    target = _target(folder, source)
-    with translated(store.database.url):
+    with _written(folder):
+        target = _target(folder, source)
         make_folder(target)
+    with _written(folder), translated(store.database.url):
         fresh = target / UNFINISHED
         _copy_database(source, fresh)
         copied = _copy_blobs(fresh, store.blobs, LocalBlobs(target / "blobs"), target)
         _settle(target / DATABASE)
         _put(fresh, target / DATABASE)
     return copied
+
+
+@contextmanager
+def _written(folder: str) -> Iterator[None]:
+    """Say of a folder that takes no backup that it is the folder: otherwise one looks at the library, which is well."""
+    hint = "check that the folder can be written and its disk has space, or name another"
+    try:
+        yield
+    except OSError as error:
+        problem = f"no backup can be written to {folder} ({error.strerror or error})"
+        raise UnavailableError(problem, hint) from error
+    except UnavailableError as error:
+        if str(absolute_path(folder)) in error.problem and "STEER_HOME" in error.hint:
+            raise UnavailableError(f"no backup can be written to {folder}: {error.problem}", hint) from error
+        raise
 
 
 def restore(folder: str, database_url: str, blobs: Blobs) -> Copied:
