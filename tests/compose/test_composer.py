@@ -186,6 +186,18 @@ def test_what_is_not_there_is_named_with_its_column_and_near_names(library: Stor
     assert exit_code(caught.value) == 3
 
 
+def test_a_preset_that_an_older_version_has_is_told_with_it(own_library: Store):
+    for seed in range(3):
+        vector = make_vector(3, seed=seed)
+        own_library.save("mine", vector, make_card(vector), presets={"strong": 2} if seed == 0 else {})
+    says = "mine@3 has no preset 'strong'; mine@1 has it: mine@1:strong"
+    with pytest.raises(NotFoundError, match=re.escape(says)):
+        compose(own_library, "2*mine@2 + mine:strong")
+    own_library.yank("mine@1", "too strong")
+    with pytest.raises(NotFoundError, match=re.escape("it has none; see `steer preset set`")):
+        compose(own_library, "mine:strong")
+
+
 def test_tokens_that_do_not_go_with_the_shape_name_the_card(own_library: Store):
     vector = make_vector(3, seed=8)
     own_library.save("odd", vector, make_card(vector, model=MODEL, tokens="prompt_front"))

@@ -58,6 +58,7 @@ def parsed(text: str) -> Parsed:
 
 Pins = Mapping[int, Pin]
 """By the reference's column."""
+_LOOKED_AT = 100  # versions of a name among which a preset is looked for that the one asked for has not
 
 
 def pin(store: Store, expression: str | Expression, *, model: ModelIdentity | None = None) -> Recipe:
@@ -90,7 +91,9 @@ def look_up(store: Store, wanted: Parsed, model: ModelIdentity | None, *, force:
             continue
         with located(wanted.text, reference.column):
             versions[name] = version = versions.get(name) or _resolve(store, reference, model, force=force)
-            pins[reference.column] = Pin(version, _preset(version, reference.preset) if reference.preset else None)
+            pins[reference.column] = Pin(
+                version, _preset(store, version, reference.preset) if reference.preset else None
+            )
     return pins
 
 
@@ -168,9 +171,14 @@ def _term(reference: Reference, pin: Pin) -> Term:
     return Term(str(reference), version.namespace, version.name, version.digest, version.kind, pin.preset)
 
 
-def _preset(version: Version, name: str) -> Preset:
+def _preset(store: Store, version: Version, name: str) -> Preset:
     preset = version.presets.get(name)
     if preset is None:
+        others = store.history(version.full_name, limit=_LOOKED_AT).versions
+        if other := next((each for each in others if name in each.presets and not each.yanked), None):
+            raise NotFoundError(
+                f"{version.reference} has no preset '{name}'", f"{other.reference} has it: {other.reference}:{name}"
+            )
         near = difflib.get_close_matches(name, version.presets, 1)
         known = f"it has {', '.join(version.presets)}" if version.presets else "it has none; see `steer preset set`"
         hint = f"did you mean {near[0]}?" if near else known
