@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields
 
 import click
 
 from vectorstore.data.shipped import SETS, load, read_whatever
-from vectorstore.items import Item, both_sided, repeated
+from vectorstore.items import both_sided, repeated
 
 from .answer import Answer, Table
 from .command import command
@@ -45,9 +46,12 @@ def _all() -> Answer:
             for name, items in sets.items()
         ]
     }
-    rows = [(name, str(len(items)), SETS[name], *_texts(items[0])) for name, items in sets.items()]
-    columns = ("name", "pairs", "what", "positive", "negative")
-    return Answer(document, [Table(columns, rows, right=("pairs",), optional=("positive", "negative"))])
+    first = ("positive", "negative") if sys.stdout.isatty() else ()  # elsewhere nothing says how much room there is
+    rows = [
+        (name, str(len(items)), SETS[name], *(str(getattr(items[0], side)) for side in first))
+        for name, items in sets.items()
+    ]
+    return Answer(document, [Table(("name", "pairs", "what", *first), rows, right=("pairs",), optional=first)])
 
 
 def _one(source: str) -> Answer:
@@ -65,7 +69,3 @@ def _one(source: str) -> Answer:
     columns = tuple(field.name for field in fields(items[0]))
     rows = [tuple(str(item.to_json().get(name, "")) for name in columns) for item in items]
     return Answer(document, [Table(columns, rows, title=f"{source}: {len(items)} {items[0].kind}")], told)
-
-
-def _texts(item: Item) -> tuple[str, ...]:
-    return tuple(str(getattr(item, name)) for name in item.texts)

@@ -29,13 +29,17 @@ from .library import Library, library_options
 def export(library: Library, reference: str, path: Path, *, force: bool) -> Answer:
     """Write a vector to a file, byte for byte as the library keeps it.
 
-    The file is a safetensors file with the card inside; `steer import` takes it as it is.
+    The file is a safetensors file with the card inside; `steer import` takes it as it is. What people said about the
+    version, its presets too, stays in the library: `steer bundle create` takes it along.
     """
     with library.look() as store:
         version = export_file(store, reference, path, force=force)
     blob = version.blobs[0]
     apart = any(entry.media_type == ITEMS_BLOB for entry in version.blobs)
     notes = ["what it was computed from stays in the library: it is too large for the card"] if apart else []
+    if version.presets:
+        named = ", ".join(version.presets)
+        notes.append(f"its presets stay in the library ({named}); give them to `steer import` with --preset")
     document = {
         "version": version.to_json(),
         "file": str(path),

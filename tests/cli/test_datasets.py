@@ -11,12 +11,18 @@ from tests.cli.steering import Steer
 from vectorstore.data import load, names
 
 
-def test_all_sets_are_listed_with_their_first_pair(steer: Steer):
+def test_all_sets_are_listed(steer: Steer):
     listed = steer.ok("datasets")["datasets"]
     assert [each["name"] for each in listed] == list(names())
     assert all(each["count"] == 32 and each["kind"] == "pairs" and each["summary"] for each in listed)
     assert listed[0]["first"] == load("sentiment")[0].to_json()
-    assert "The pancakes were fluffy and the coffee was superb." in steer("datasets").out
+    assert "The pancakes were fluffy and the coffee was superb." in steer("datasets", "sentiment").out
+
+
+def test_the_list_of_sets_is_narrow_in_a_pipe(steer: Steer):
+    lines = steer("datasets").out.splitlines()
+    assert lines[0].split() == ["name", "pairs", "what"]
+    assert max(map(len, lines)) <= 100
 
 
 def test_one_set_is_shown_whole(steer: Steer):

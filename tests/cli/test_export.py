@@ -31,6 +31,15 @@ def test_a_file_is_written_and_its_digest_told(love: Steer, tmp_path: Path):
     assert done.out == f"Wrote love@1 to {to} ({to.stat().st_size} bytes, {digest(to.read_bytes())[:19]})\n"
 
 
+def test_presets_are_said_to_stay(love: Steer, tmp_path: Path):
+    to = tmp_path / "love.safetensors"
+    love.ok("preset", "set", "love@1", "strong=2")
+    done = love("export", "love@1", "--to", str(to))
+    said = "its presets stay in the library (strong); give them to `steer import` with --preset"
+    assert done.err == f"note: {said}\n"
+    assert love.ok("export", "love@1", "--to", str(to), "--force")["notes"] == [said]
+
+
 def test_prompts_that_are_kept_apart_are_said_to_stay(love: Steer, tmp_path: Path):
     to = tmp_path / "many.safetensors"
     done = love("export", "many", "--to", str(to))
