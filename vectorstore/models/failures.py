@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import pickle
 import struct
@@ -135,8 +136,13 @@ def _translate(error: Exception, name: str) -> VectorstoreError:
         for link in chain:
             if isinstance(link, rule.causes) and rule.words in str(link):
                 values = {"name": name, "id": name.partition("@")[0], "reason": first_line(link)}
-                return rule.error(rule.problem.format(**values), rule.hint.format(**values))
+                hint = "did you mean demo?" if _OTHER_WAYS in rule.hint and _like_demo(name) else rule.hint
+                return rule.error(rule.problem.format(**values), hint.format(**values))
     return InvalidInputError(f"model '{name}' cannot be loaded ({first_line(error)})", "choose another model")
+
+
+def _like_demo(name: str) -> bool:
+    return bool(difflib.get_close_matches(name.lower(), ["demo"]))
 
 
 def first_line(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from vectorstore.errors import IntegrityError, InvalidInputError, NotFoundError, UnavailableError, VectorstoreError
 from vectorstore.models.failures import first_line, translated
+from vectorstore.models.hub import hub_answers
 from vectorstore.models.quiet import quiet
 
 _TOKENIZER_FILE = re.compile(r"tokeniz|vocab|merges|spiece|sentencepiece|tekken|\.model$|\.tiktoken$")
@@ -64,10 +65,15 @@ def read(source: Source, dtype: torch.dtype | str = "auto", *, trust_remote_code
         InvalidInputError: it is not a causal language model.
         IntegrityError: a file is damaged, or weights are missing from it.
     """
-    common = {"revision": source.revision, "trust_remote_code": trust_remote_code}
     with quiet(), translated(source.name):
         if source.gguf_file:
             return _read_gguf(source, torch.float32 if dtype == "auto" else dtype)
+        near = Path(source.location).is_dir()
+        common = {
+            "revision": source.revision,
+            "trust_remote_code": trust_remote_code,
+            "local_files_only": near or not hub_answers(source.location, source.revision),
+        }
         config = AutoConfig.from_pretrained(source.location, **common)
         _require_causal(source, config)
         tokenizer = _read_tokenizer(source, **common)
