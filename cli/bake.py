@@ -45,7 +45,7 @@ from .progress import progress
 )
 @library_options
 def bake_model(*, library: Library, choice: ModelChoice, expression: str, folder: Path, force: bool) -> Answer:
-    """Write an expression into a model's weights, for plain transformers.
+    """Write an expression into a model's weights for plain transformers.
 
     The model is saved to a folder that needs no code but transformers. Vectors become biases, ablations projections of
     the weights; the result computes what the hooked model computes, but for rounding. What an architecture cannot take

@@ -15,6 +15,7 @@ from .command import command
 from .library import Library, library_options
 from .oci import is_oci, plain_http_option, push_oci
 from .progress import progress
+from .proposal import asked_note
 from .remotes import connected
 from .values import size_text
 
@@ -49,7 +50,7 @@ def push(
     where = Target.parse(target)
     with library.look() as store, connected(library.settings, where.remote) as there, progress("Pushing") as bar:
         pushed = send(store, there, references, where, aliases=aliases, advance=bar.advance)
-    notes = [f"{alias} is protected, and moves once somebody else has approved it" for alias in pushed.proposed]
+    notes = [asked_note(where.remote, *each) for each in pushed.proposed.items()]
     return Answer(pushed.to_json(), _lines(pushed), notes)
 
 

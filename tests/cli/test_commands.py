@@ -34,6 +34,14 @@ SUBCOMMANDS = [
     ("namespace", "set"),
     ("preset", "set"),
     ("preset", "remove"),
+    ("proposal", "approve"),
+    ("proposal", "list"),
+    ("proposal", "reject"),
+    ("proposal", "show"),
+    ("proposal", "withdraw"),
+    ("protection", "list"),
+    ("protection", "remove"),
+    ("protection", "set"),
     ("remote", "add"),
     ("remote", "list"),
     ("remote", "remove"),
@@ -45,11 +53,14 @@ SUBCOMMANDS = [
     ("user", "disable"),
     ("user", "enable"),
     ("user", "list"),
+    ("webhook", "add"),
+    ("webhook", "enable"),
+    ("webhook", "list"),
+    ("webhook", "remove"),
 ]
 
-WITHOUT_A_LIBRARY = {("methods",), ("demo",), ("datasets",), ("login",), ("logout",)} | {
-    ("remote", verb) for verb in ("add", "list", "remove")
-}
+OF_REMOTES = {path for path in SUBCOMMANDS if path[0] in {"remote", "protection", "proposal", "webhook"}}
+WITHOUT_A_LIBRARY = {("methods",), ("demo",), ("datasets",), ("login",), ("logout",)} | OF_REMOTES
 
 
 def walk(path: tuple[str, ...], command: click.Command) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -66,7 +77,7 @@ def everything() -> list[tuple[tuple[str, ...], click.Command]]:
 
 def test_the_commands_are_those_of_the_design():
     names = """init demo compute list show history similar diff import export bundle remote
-    login logout push pull sync lock compose generate bake score alias
+    login logout push pull sync protection proposal webhook lock compose generate bake score alias
     preset label describe yank deprecate restore delete lineage audit recompute methods datasets serve user token
     namespace gc fsck db"""
     assert list(COMMANDS) == names.split()

@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.steering import Steer
 from tests.client.made import saved
-from tests.client.server import Server, in_silence
+from tests.client.server import Server
 from tests.object_server import free_port
 from vectorstore.store import Store
-
-
-@pytest.fixture
-def server(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """Serve a team's library."""
-    monkeypatch.setenv("STEER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "200")
-    (tmp_path / "team.db").write_bytes(sqlite_template.read_bytes())
-    with in_silence(2), Store.open(f"sqlite:///{tmp_path}/team.db", blobs=str(tmp_path / "team")) as store:
-        served = Server(store)
-        served.namespace("team")
-        yield served
-        served.stop()
-
-
-@pytest.fixture
-def token(server: Server) -> str:
-    return server.person("ann", team="maintainer")
-
-
-@pytest.fixture
-def signed_in(steer: Steer, server: Server, token: str, home: Path) -> Steer:
-    """Add the remote, sign in, and fill the library."""
-    steer.ok("init")
-    with Store.open() as store:
-        saved(store, "love", presets={"strong": 2})
-        saved(store, "calm", 1)
-    assert steer("remote", "add", "acme", server.url).code == 0
-    assert steer("login", "acme", "--token-stdin", stdin=f"{token}\n").code == 0
-    assert (home / "credentials.toml").stat().st_mode & 0o777 == 0o600
-    return steer
 
 
 def test_remotes_are_added_listed_and_removed(steer: Steer, server: Server, token: str):

@@ -134,7 +134,7 @@ def test_a_protected_alias_waits_for_approval(library: Library, mine: Store, sto
     review.protect(store, team, "prod", needs_approval=True)
     saved(mine, seed=1)
     pushed = push(mine, library, ["love"], TEAM, aliases=["prod"])
-    assert (pushed.aliases, pushed.proposed) == ([], ["team/love@prod"])
+    assert (pushed.aliases, pushed.proposed) == ([], {"team/love@prod": 1})
     assert store.resolve("team/love@prod").number == 1
     review.protect(store, team, "prod")
     assert sync(library, mine, "team").conflicts == []

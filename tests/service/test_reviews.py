@@ -98,3 +98,11 @@ def test_approval_is_not_gone_round(team: dict[str, Person], service: Service):
     weaker = team["max"].put("/v1/team/protections/prod", json={"needs_approval": False})
     assert (weaker.status_code, team["max"].ask("DELETE", "/v1/team/protections/prod").status_code) == (403, 403)
     assert service.admin.put("/v1/team/protections/prod", json={"needs_approval": False}).status_code == 200
+
+
+def test_one_proposal_is_shown_to_readers(team: dict[str, Person]):
+    protect(team, needs_approval=True)
+    proposed = team["wendy"].put(ALIAS, json={"version": "1", "reason": "better"}).json()
+    assert team["rita"].get(f"/v1/team/proposals/{proposed['id']}").json() == proposed
+    missing = team["rita"].get("/v1/team/proposals/99")
+    assert (missing.status_code, missing.json()["detail"]) == (404, "there is no proposal 99")

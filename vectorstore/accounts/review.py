@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, aliased
@@ -21,6 +22,8 @@ from vectorstore.store.team_schema import ProposalRow, ProtectionRow, UserRow
 from vectorstore.store.texts import check_text
 from vectorstore.store.version import Version
 
+State = Literal["open", "approved", "rejected", "withdrawn", "all"]
+"""Which proposals a list is of."""
 MAX_LISTED = 200
 
 
@@ -199,6 +202,16 @@ def proposals(store: Store, namespace_id: int, state: str | None = "open") -> Se
         return [_proposal(*row) for row in rows]
 
 
+def find_proposal(store: Store, namespace_id: int, proposal: int) -> Proposal:
+    """Return one proposal of a namespace.
+
+    Raises:
+        NotFoundError: when there is none of this number.
+    """
+    with store.database.read() as session:
+        return _one(session, namespace_id, proposal)
+
+
 def approve(store: Store, namespace_id: int, proposal: int, *, by: Caller) -> Proposal:
     """Approve a proposal, which moves the alias in the same transaction.
 
@@ -207,7 +220,7 @@ def approve(store: Store, namespace_id: int, proposal: int, *, by: Caller) -> Pr
         NotAllowedError: for one's own.
         ConflictError: when it is decided already.
     """
-    found = _found(store, namespace_id, proposal)
+    found = find_proposal(store, namespace_id, proposal)
     with store.database.read() as session:
         full_name = f"{_namespace(session, namespace_id)}/{found.name}"
 
@@ -221,7 +234,7 @@ def approve(store: Store, namespace_id: int, proposal: int, *, by: Caller) -> Pr
         return changes.set_alias(session, row, version, found.alias)
 
     store.change(f"{full_name}@{found.alias if found.number is None else found.number}", decided, moved)
-    return _found(store, namespace_id, proposal)
+    return find_proposal(store, namespace_id, proposal)
 
 
 def reject(store: Store, namespace_id: int, proposal: int, *, by: Caller) -> Proposal:
@@ -241,19 +254,19 @@ def withdraw(store: Store, namespace_id: int, proposal: int, *, by: Caller) -> P
         NotFoundError, ConflictError: as for `reject`.
         NotAllowedError: for somebody else's.
     """
-    if _found(store, namespace_id, proposal).proposed_by != by.name:
+    if find_proposal(store, namespace_id, proposal).proposed_by != by.name:
         raise NotAllowedError("the proposal is somebody else's", "a maintainer may reject it")
     return _ended(store, namespace_id, proposal, "withdrawn", by)
 
 
 def _ended(store: Store, namespace_id: int, proposal: int, state: str, by: Caller) -> Proposal:
-    found = _found(store, namespace_id, proposal)
+    found = find_proposal(store, namespace_id, proposal)
     with store.database.write() as session:
         _decide(session, namespace_id, proposal, state, by)
         subject = f"{_namespace(session, namespace_id)}/{found.name}"
         after = {"proposal": proposal, "alias": found.alias, "state": state}
         events.record(session, namespace_id, f"alias.{state}", subject, after=after)
-    return _found(store, namespace_id, proposal)
+    return find_proposal(store, namespace_id, proposal)
 
 
 def _decide(session: Session, namespace_id: int, proposal: int, state: str, by: Caller) -> None:
@@ -264,11 +277,6 @@ def _decide(session: Session, namespace_id: int, proposal: int, state: str, by: 
     if state == "approved" and row.proposed_by == by.user_id:
         raise NotAllowedError("nobody approves their own proposal", "ask another maintainer")
     row.state, row.decided_by, row.decided_at = state, by.user_id, datetime.now(UTC)
-
-
-def _found(store: Store, namespace_id: int, proposal: int) -> Proposal:
-    with store.database.read() as session:
-        return _one(session, namespace_id, proposal)
 
 
 def _one(session: Session, namespace_id: int, proposal: int) -> Proposal:

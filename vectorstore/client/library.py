@@ -11,7 +11,7 @@ from vectorstore.client.connection import Connection
 from vectorstore.client.problems import said_problem
 from vectorstore.client.remote import Remote
 from vectorstore.client.there import There, read_there
-from vectorstore.errors import IntegrityError, VectorstoreError
+from vectorstore.errors import IntegrityError, InvalidInputError, VectorstoreError
 from vectorstore.fields import Fields
 from vectorstore.identity import ModelIdentity
 from vectorstore.manifest import MANIFEST_TYPE, MAX_MANIFEST
@@ -113,11 +113,16 @@ class Library:
         path = f"{_path(there.kind, there.full_name)}/versions/{there.digest}"
         return read_there(self.connection.document("PATCH", path, body=body))
 
-    def set_alias(self, there: There, alias: str) -> bool:
-        """Let an alias mean a version; it moves if it meant another. False where somebody else has to approve that."""
-        path = f"{_path(there.kind, there.full_name)}/aliases/{check_name(alias, 'alias')}"
-        moved = Fields(self.connection.document("PUT", path, body={"version": there.digest}), "an alias")
-        return moved.maybe("digest", str) == there.digest
+    def set_alias(self, there: There, alias: str) -> Json | None:
+        """Let an alias mean a version; it moves if it meant another. The proposal where that has to be approved."""
+        answer = self.connection.document("PUT", _alias_path(there, alias), body={"version": there.digest})
+        moved = Fields(answer, "an alias").maybe("digest", str) == there.digest
+        return None if moved else dict(answer)
+
+    def remove_alias(self, there: There, alias: str) -> Json | None:
+        """Take an alias away from a name. The proposal where that has to be approved."""
+        answer: Json | None = self.connection.document("DELETE", _alias_path(there, alias), repeatable=False)
+        return answer
 
     def events(self, namespace: str, after: int) -> Iterator[Json]:
         """Yield the events of a namespace after that of this number, oldest first."""
@@ -132,7 +137,7 @@ class Library:
     def _answer(self, asked: str, answer: Json) -> There | VectorstoreError:
         problem = answer.get("problem")
         if isinstance(problem, dict):
-            return said_problem(self.remote, problem)
+            return said_problem(self.remote, problem, _namespace_of(asked))
         return read_there(answer.get("version")).require(parse_reference(asked))
 
     def _list(self, method: str, path: str, key: str, **request: Any) -> Sequence[Json]:  # noqa: ANN401 - the connection's
@@ -140,9 +145,20 @@ class Library:
         return Fields(document, f"the answer of {self.remote.name}").sequence(key, dict)
 
 
+def _namespace_of(asked: str) -> str:
+    try:
+        return parse_reference(asked).namespace
+    except InvalidInputError:  # which is what is wrong with it
+        return ""
+
+
 def blob_path(namespace: str, name: str) -> str:
     """Return where a namespace has the blob of this digest."""
     return f"/v1/{namespace}/blobs/{name}"
+
+
+def _alias_path(there: There, alias: str) -> str:
+    return f"{_path(there.kind, there.full_name)}/aliases/{check_name(alias, 'alias')}"
 
 
 def _path(kind: str, full_name: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from vectorstore.canonical import Json
 from vectorstore.client import sightings
 from vectorstore.client.library import Library
+from vectorstore.client.reviews import move
 from vectorstore.client.there import There
 from vectorstore.client.things import body_of, newer, said_at_first, said_of
 from vectorstore.client.upload import upload
@@ -68,7 +69,7 @@ class Pushed:
         new: versions that went there, by reference here: what they are called there.
         present: those that were there already, likewise.
         aliases: that were moved there: `team/love@prod`.
-        proposed: aliases that move once somebody else has approved it.
+        proposed: aliases that move once somebody else has approved it, and the number of the proposal.
         sent: bytes.
     """
 
@@ -76,7 +77,7 @@ class Pushed:
     new: dict[str, str] = field(default_factory=dict)
     present: dict[str, str] = field(default_factory=dict)
     aliases: list[str] = field(default_factory=list)
-    proposed: list[str] = field(default_factory=list)
+    proposed: dict[str, int] = field(default_factory=dict)
     sent: int = 0
 
     def to_json(self) -> Json:
@@ -120,8 +121,11 @@ def push(  # noqa: PLR0913 - whence, whereto, what, and how
         sightings.note(store, library.remote, str(there), there.digest)
         if version.digest in wanted:
             for alias in aliases:
-                moved = library.set_alias(there, alias)
-                (sending.pushed.aliases if moved else sending.pushed.proposed).append(f"{full_name}@{alias}")
+                proposal = move(library, there, alias)
+                if proposal is None:
+                    sending.pushed.aliases.append(f"{full_name}@{alias}")
+                else:
+                    sending.pushed.proposed[f"{full_name}@{alias}"] = proposal.id
     return sending.pushed
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
@@ -15,7 +13,6 @@ from vectorstore.service.team_shapes import ProposalOut, ProposalsOut, Protectio
 
 router = APIRouter(prefix="/v1/{namespace}", tags=["reviews"])
 _ONE = {200: {"model": ProposalOut}, **documented(403, 409)}
-State = Literal["open", "approved", "rejected", "withdrawn", "all"]
 
 
 @router.get("/protections", responses={200: {"model": ProtectionsOut}, **documented(403)}, response_class=JSONResponse)
@@ -42,10 +39,18 @@ def unprotect(desk: Maintaining, namespace: Namespace, alias: Alias) -> Response
 
 
 @router.get("/proposals", responses={200: {"model": ProposalsOut}, **documented(403)}, response_class=JSONResponse)
-def proposals(desk: Reading, namespace: Namespace, state: State = "open") -> Response:
+def proposals(desk: Reading, namespace: Namespace, state: review.State = "open") -> Response:
     """List proposals, newest first."""
     found = review.proposals(desk.store, desk.namespace_id, None if state == "all" else state)
     return JSONResponse({"proposals": [each.to_json() for each in found]})
+
+
+@router.get(
+    "/proposals/{proposal}", responses={200: {"model": ProposalOut}, **documented(403)}, response_class=JSONResponse
+)
+def show(desk: Reading, namespace: Namespace, proposal: ProposalId) -> Response:
+    """Show one proposal."""
+    return JSONResponse(review.find_proposal(desk.store, desk.namespace_id, proposal).to_json())
 
 
 @router.post("/proposals/{proposal}/approve", responses=_ONE, response_class=JSONResponse)
