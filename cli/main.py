@@ -56,7 +56,7 @@ COMMANDS = {
     "serve": Entry("serve:serve", "Serve the library over HTTP."),
     "user": Entry("user:user", "Add users of a library that a service shares, or shut them out."),
     "token": Entry("token:token", "Make what users of a shared library sign in with, or revoke it."),
-    "namespace": Entry("namespace:namespace", "Make namespaces of a shared library, and say who may what there."),
+    "namespace": Entry("namespace:namespace", "Make namespaces of a shared library, and say who may do what."),
     "gc": Entry("gc:gc", "Free the bytes of deleted versions and unfinished saves."),
     "fsck": Entry("fsck:fsck", "Check that the library is sound; list what is not."),
     "db": Entry("db:db", "Upgrade, check, back up, restore or rebuild the library."),

@@ -23,7 +23,7 @@ _visibility = click.option("--visibility", type=click.Choice(VISIBILITIES), help
 
 @group("namespace", example="steer namespace create acme --owner ada")
 def namespace() -> None:
-    """Make namespaces of a shared library, and say who may what there.
+    """Make namespaces of a shared library, and say who may do what.
 
     Anybody reads what is public, every user what is internal, and members alone what is private.
     """

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -155,3 +158,16 @@ def test_an_action_that_never_happens_is_refused_with_the_near_one(signed_in: St
 )
 def test_what_is_no_namespace_of_a_remote_is_refused(signed_in: Steer, words: tuple[str, ...], said: str):
     assert said in signed_in.fails(2, *words)
+
+
+def test_the_page_about_the_service_is_followed_line_by_line(signed_in: Steer, team: As, server: Server):
+    page = (Path(__file__).parent.parent.parent / "docs" / "service.md").read_text()
+    with Store.open() as store:
+        saved(store, "weddings", 3)
+    lines = re.findall(r"^(steer (?:protection|push|proposal|webhook) .*acme//.*)$", page, re.MULTILINE)
+    assert len(lines) == 8
+    for line in lines:
+        team("bob" if "as bob" in line else "ann")
+        done = signed_in(*shlex.split(line, comments=True)[1:])
+        assert done.code == 0, (line, done.err)
+    assert server.store.resolve("team/weddings@prod").number == 1

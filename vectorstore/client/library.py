@@ -11,7 +11,7 @@ from vectorstore.client.connection import Connection
 from vectorstore.client.problems import said_problem
 from vectorstore.client.remote import Remote
 from vectorstore.client.there import There, read_there
-from vectorstore.errors import IntegrityError, InvalidInputError, VectorstoreError
+from vectorstore.errors import IntegrityError, VectorstoreError
 from vectorstore.fields import Fields
 from vectorstore.identity import ModelIdentity
 from vectorstore.manifest import MANIFEST_TYPE, MAX_MANIFEST
@@ -119,11 +119,6 @@ class Library:
         moved = Fields(answer, "an alias").maybe("digest", str) == there.digest
         return None if moved else dict(answer)
 
-    def remove_alias(self, there: There, alias: str) -> Json | None:
-        """Take an alias away from a name. The proposal where that has to be approved."""
-        answer: Json | None = self.connection.document("DELETE", _alias_path(there, alias), repeatable=False)
-        return answer
-
     def events(self, namespace: str, after: int) -> Iterator[Json]:
         """Yield the events of a namespace after that of this number, oldest first."""
         path = f"/v1/{check_name(namespace, 'namespace')}/events"
@@ -137,19 +132,12 @@ class Library:
     def _answer(self, asked: str, answer: Json) -> There | VectorstoreError:
         problem = answer.get("problem")
         if isinstance(problem, dict):
-            return said_problem(self.remote, problem, _namespace_of(asked))
+            return said_problem(self.remote, problem)
         return read_there(answer.get("version")).require(parse_reference(asked))
 
     def _list(self, method: str, path: str, key: str, **request: Any) -> Sequence[Json]:  # noqa: ANN401 - the connection's
         document = self.connection.document(method, path, **request)
         return Fields(document, f"the answer of {self.remote.name}").sequence(key, dict)
-
-
-def _namespace_of(asked: str) -> str:
-    try:
-        return parse_reference(asked).namespace
-    except InvalidInputError:  # which is what is wrong with it
-        return ""
 
 
 def blob_path(namespace: str, name: str) -> str:

@@ -53,7 +53,7 @@ _STATUSES: Mapping[int, type[VectorstoreError]] = {
 }
 
 
-_ASKED = re.compile(r"/v1/([^/]+)/(?:vectors|recipes|protections|proposals|webhooks|events)(?:/|$)")
+_ASKED = re.compile(r"/v1/([^/]+)/(?:protections|proposals|webhooks)(?:/|$)")
 _LISTED = re.compile("see the (protection|proposal|webhook)s of the namespace")
 
 
@@ -81,22 +81,16 @@ def as_error(  # noqa: PLR0913, PLR0917 - what a problem says, of whom
     return kind(f"{remote.name} says: {detail[:MAX_TEXT]}", hint[:MAX_TEXT])
 
 
-def said_problem(remote: Remote, said: Mapping[str, Any], namespace: str = "") -> VectorstoreError:
-    """Return the error of a problem that is a part of an answer, about something in `namespace`."""
+def said_problem(remote: Remote, said: Mapping[str, Any]) -> VectorstoreError:
+    """Return the error of a problem that is a part of an answer."""
     code, detail, hint = (_text(said, key) for key in ("code", "detail", "hint"))
-    return as_error(remote, code, detail or "no reason was given", hint, namespace=namespace)
+    return as_error(remote, code, detail or "no reason was given", hint)
 
 
 def _there(hint: str, remote: str, namespace: str) -> str:
     """Return a hint with the commands that look at the remote, rather than at what is here."""
-    hint = hint.replace("`steer list` for all", f"`steer list {remote}//` for all")
-    hint = hint.replace("`steer list`", f"`steer list {remote}//{namespace}`")
-    if not namespace:
-        return hint
-    if hint.startswith("see the list of the namespace"):
-        return f"see `steer list {remote}//{namespace}`"
     noun = _LISTED.fullmatch(hint)
-    return f"type: steer {noun[1]} list {remote}//{namespace}" if noun else hint
+    return f"type: steer {noun[1]} list {remote}//{namespace}" if noun and namespace else hint
 
 
 def _unknown(remote: Remote, status: int) -> VectorstoreError:

@@ -104,16 +104,6 @@ def move(library: Library, there: There, alias: str) -> Proposal | None:
     return None if moved is None else _proposal(moved)
 
 
-def remove(library: Library, there: There, alias: str) -> Proposal | None:
-    """Take an alias away at the remote; return the proposal where somebody else has to approve that.
-
-    Raises:
-        ConflictError, NotAllowedError: as for `move`.
-    """
-    gone = library.remove_alias(there, alias)
-    return None if gone is None else _proposal(gone)
-
-
 def wish(proposal: Proposal) -> str:
     """Return `move love@prod to version 2`, or `remove love@prod`."""
     named = f"{proposal.name}@{proposal.alias}"
