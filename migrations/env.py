@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from vectorstore.settings import Settings
 from vectorstore.store import team_schema  # noqa: F401 - its tables belong to the same metadata
-from vectorstore.store.engine import WRITE, make_engine, read_url
+from vectorstore.store.engine import begin, make_engine, read_url
 from vectorstore.store.lists.search import is_search_table
 from vectorstore.store.schema import Base
 
@@ -29,5 +29,6 @@ if (given := context.config.attributes.get("connection")) is not None:
     run(given)
 else:
     url = read_url(Settings.load().database_url)
-    with make_engine(url, foreign_keys=False).execution_options(**{WRITE: True}).begin() as own:
+    with make_engine(url, foreign_keys=False).begin() as own:
+        begin(own, write=True)
         run(own)

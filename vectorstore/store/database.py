@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, inspect, text
 
 from vectorstore.errors import ConflictError, InvalidInputError, NotFoundError, SchemaError
 from vectorstore.store.blobs.folders import make_folder
-from vectorstore.store.engine import CONNECTIONS, WRITE, keep_log, make_engine, read_url, shown, steady, translated
+from vectorstore.store.engine import CONNECTIONS, begin, keep_log, make_engine, read_url, shown, steady, translated
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -36,7 +36,6 @@ class Database:
         """Prepare connections, at most so many at once; nothing is connected yet."""
         self.url = url
         self._engine = make_engine(url, connections=connections)
-        self._writer = self._engine.execution_options(**{WRITE: True})
         snapshot = {} if url.get_backend_name() == "sqlite" else {"isolation_level": "REPEATABLE READ"}
         self._reader = self._engine.execution_options(**snapshot)
 
@@ -85,12 +84,14 @@ class Database:
         from sqlalchemy.orm import Session  # noqa: PLC0415 - see above
 
         with steady(self.url), translated(self.url), Session(self._reader) as session, session.begin():
+            begin(session.connection(), write=False)
             yield session
 
     @contextmanager
     def look(self) -> Iterator[Connection]:
         """Give a connection that sees one moment: `read` without the ORM."""
         with steady(self.url), translated(self.url), self._reader.connect() as connection, connection.begin():
+            begin(connection, write=False)
             yield connection
 
     @contextmanager
@@ -98,13 +99,15 @@ class Database:
         """Give a session whose changes are all kept at the end, or none of them."""
         from sqlalchemy.orm import Session  # noqa: PLC0415 - see above
 
-        with translated(self.url), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with translated(self.url), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            begin(session.connection(), write=True)
             yield session
 
     @contextmanager
     def change(self) -> Iterator[Connection]:
         """Give a connection whose changes are all kept at the end, or none of them: `write` without the ORM."""
-        with translated(self.url), self._writer.begin() as connection:
+        with translated(self.url), self._engine.begin() as connection:
+            begin(connection, write=True)
             yield connection
 
     def close(self) -> None:
@@ -191,9 +194,10 @@ def _migration(url: URL) -> Iterator[tuple[Connection, Config]]:
 
     config = Config(stdout=io.StringIO())
     config.set_main_option("script_location", str(files("vectorstore.migrations")).replace("%", "%%"))
-    engine = make_engine(url, foreign_keys=False).execution_options(**{WRITE: True})
+    engine = make_engine(url, foreign_keys=False)
     try:
         with _ALEMBIC, translated(url), engine.begin() as connection:
+            begin(connection, write=True)
             if url.get_backend_name() != "sqlite":  # there, BEGIN IMMEDIATE has locked the file
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
             config.attributes["connection"] = connection
