@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+from huggingface_hub import constants, get_session, hf_hub_url
 
 
 def hub_answers(model: str, revision: str | None) -> bool:
@@ -16,8 +16,9 @@ def hub_answers(model: str, revision: str | None) -> bool:
     """
     if constants.HF_HUB_OFFLINE:
         return False
+    url = hf_hub_url(model, "config.json", revision=revision)
     try:
-        get_hf_file_metadata(hf_hub_url(model, "config.json", revision=revision), timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    except Exception as error:  # noqa: BLE001 - each version of that library has another HTTP client
-        return getattr(error, "response", None) is not None
+        get_session().head(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except Exception:  # noqa: BLE001 - each version of that library has another HTTP client
+        return False
     return True
