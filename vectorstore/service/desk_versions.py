@@ -69,15 +69,20 @@ def document(version: Version) -> Json:
 
 def state(version: Version) -> str:
     """Return the ETag of what is now said about a version."""
-    return f'"{digest(canonical_bytes(document(version)))[7:39]}"'
+    return _etag(document(version))
+
+
+def _etag(said: Json) -> str:
+    return f'"{digest(canonical_bytes(said))[7:39]}"'
 
 
 def shown(desk: Desk, version: Version, status: int = 200, *, alone: bool = False) -> JSONResponse:
     """Return the answer that shows a version, with what it pins and was made from; nothing, where it is `alone`."""
     links: Mapping[str, type[RecipeTermRow | LineageRow]] = {"pins": RecipeTermRow, "parents": LineageRow}
     related = {name: [] if alone else _related(desk, version, row) for name, row in links.items()}
-    headers = {"ETag": state(version), "Cache-Control": "private, no-cache"}
-    return JSONResponse({**document(version), **related}, status, headers)
+    said = document(version)
+    headers = {"ETag": _etag(said), "Cache-Control": "private, no-cache"}
+    return JSONResponse({**said, **related}, status, headers)
 
 
 def page(found: Page) -> JSONResponse:
