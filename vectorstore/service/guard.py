@@ -79,22 +79,26 @@ class Needs:
         """
         if not self.ask:
             return Desk(request.app.state.store, request.app.state.options, ANONYMOUS, "", 0, Right.READ)
+        door = self.door(request, later, credentials)
+        desk = await run_in_threadpool(door.open)
+        # Set here, in the request's own task, it is known wherever the route's function runs.
+        events.act(desk.caller.name or "anonymous", desk.caller.token)
+        return desk
+
+    def door(self, request: Request, later: BackgroundTasks, credentials: HTTPAuthorizationCredentials | None) -> Door:
+        """Return the way to the desk, before anything is known of who asks.
+
+        Raises:
+            NotAuthenticatedError: for a header that holds no token.
+        """
         if credentials is None and "authorization" in request.headers:
             raise NotAuthenticatedError(
                 "the Authorization header has no bearer token", "send: Authorization: Bearer stv_…"
             )
-        text = None if credentials is None else credentials.credentials
-        desk = await run_in_threadpool(self._desk, request, text)
-        request.state.user, request.state.token = desk.caller.name, desk.caller.token
-        if desk.caller.token is not None and not request.app.state.rate.admits(desk.caller.token):
-            raise TooManyError(f"more than {desk.options.requests_per_minute} requests in a minute", "wait a moment")
-        # Set here, in the request's own task, it is known wherever the route's function runs.
-        events.act(desk.caller.name or "anonymous", desk.caller.token)
-        if self._uses.due(desk.caller):
-            later.add_task(note, desk.store, desk.caller)
-        return desk
+        return Door(self, request, later, None if credentials is None else credentials.credentials)
 
-    def _desk(self, request: Request, token: str | None) -> Desk:
+    def desk(self, request: Request, token: str | None) -> Desk:
+        """Look up who asks, and what they may do."""
         store: Store = request.app.state.store
         namespace = request.path_params.get("namespace", "")
         with store.database.look() as connection:
@@ -107,6 +111,10 @@ class Needs:
         options = request.app.state.options
         return Desk(store, options, caller, namespace, *grant)
 
+    def used(self, caller: Caller) -> bool:
+        """Return whether it is to be noted that a caller's token was used."""
+        return self._uses.due(caller)
+
     def _require(self, caller: Caller) -> None:
         """Check a right that is no namespace's: READ is of everybody who is signed in, ADMIN of administrators."""
         if self.right is None:
@@ -117,6 +125,53 @@ class Needs:
             raise NotAllowedError("the token is not made for this", "use one with a wider scope")
         if self.right >= Right.ADMIN and not caller.admin:
             raise NotAllowedError("only administrators may do this", "ask one of them")
+
+
+class Door:
+    """The way to a desk, for a route whose work begins with a look at the database: both are done in one thread."""
+
+    def __init__(self, needs: Needs, request: Request, later: BackgroundTasks, token: str | None) -> None:
+        """Keep what the request says; nothing is looked up yet."""
+        self._needs, self._request, self._later, self._token = needs, request, later, token
+        self._desk: Desk | None = None
+
+    def open(self) -> Desk:
+        """Say who asks, and refuse who may not, the first time; what this thread changes is theirs.
+
+        Raises:
+            NotAuthenticatedError, NotFoundError, NotAllowedError: as Needs says.
+            TooManyError: for more requests with this token than may be.
+        """
+        desk = self._desk or self._opened()
+        events.act(desk.caller.name or "anonymous", desk.caller.token)
+        return desk
+
+    def _opened(self) -> Desk:
+        state = self._request.app.state
+        desk = self._desk = self._needs.desk(self._request, self._token)
+        self._request.state.user, self._request.state.token = desk.caller.name, desk.caller.token
+        if desk.caller.token is not None and not state.rate.admits(desk.caller.token):
+            raise TooManyError(f"more than {desk.options.requests_per_minute} requests in a minute", "wait a moment")
+        if self._needs.used(desk.caller):
+            self._later.add_task(note, desk.store, desk.caller)
+        return desk
+
+
+class NeedsLater(Needs):
+    """A dependency that gives the door alone, which the route's own thread opens before all else."""
+
+    async def __call__(  # type: ignore[override]
+        self,
+        request: Request,
+        later: BackgroundTasks,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
+    ) -> Door:
+        """Give the door.
+
+        Raises:
+            NotAuthenticatedError: for a header that holds no token.
+        """
+        return self.door(request, later, credentials)
 
 
 def still_granted(connection: Connection, desk: Desk, right: Right) -> Grant:
@@ -133,6 +188,7 @@ Open = Annotated[Desk, Depends(Needs(None))]
 SignedIn = Annotated[Desk, Depends(Needs(Right.READ))]
 Reading = Annotated[Desk, Depends(Needs(Right.READ))]
 Writing = Annotated[Desk, Depends(Needs(Right.WRITE))]
+WritingLater = Annotated[Door, Depends(NeedsLater(Right.WRITE))]
 Maintaining = Annotated[Desk, Depends(Needs(Right.MAINTAIN))]
 Owning = Annotated[Desk, Depends(Needs(Right.OWN))]
 Administering = Annotated[Desk, Depends(Needs(Right.ADMIN))]

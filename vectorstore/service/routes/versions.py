@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from vectorstore.errors import InvalidInputError
 from vectorstore.manifest import MANIFEST_TYPE, MAX_MANIFEST
 from vectorstore.service import desk_versions as versions
-from vectorstore.service.guard import Desk, Reading, Writing
+from vectorstore.service.guard import Door, Reading, WritingLater
 from vectorstore.service.paths import (
     DEFAULT_LIMIT,
     After,
@@ -29,6 +29,7 @@ from vectorstore.service.problems import TooLargeError, documented
 from vectorstore.service.publish import publish
 from vectorstore.service.shapes import PageOut, VersionOut
 
+SMALL = 64 << 10  # bytes of a body that is read before it is known whose it is
 router = APIRouter(prefix="/v1/{namespace}/{kind}", tags=["versions"])
 
 
@@ -100,7 +101,7 @@ def manifest(desk: Reading, path: VersionPath, if_none_match: IfNoneMatch = None
 )
 async def save(
     request: Request,
-    desk: Writing,
+    door: WritingLater,
     path: NamePath,
     digest: Digest,
     manifest_size: Annotated[
@@ -111,11 +112,19 @@ async def save(
 
     Small blobs may follow the manifest in the same body, one after another in its order; `Manifest-Size` says where.
     """
-    data = await _body(request, desk.options.max_document)
-    return await run_in_threadpool(_published, desk, path, digest, data, manifest_size)
+    if not _is_small(request):  # nobody sends much before it is known who they are
+        await run_in_threadpool(door.open)
+    data = await _body(request, request.app.state.options.max_document)
+    return await run_in_threadpool(_published, door, path, digest, data, manifest_size)
 
 
-def _published(desk: Desk, path: NameParts, digest: str, data: bytes, manifest_size: int | None) -> Response:
+def _is_small(request: Request) -> bool:
+    declared = request.headers.get("content-length", "")
+    return declared.isascii() and declared.isdigit() and int(declared[:20]) <= SMALL
+
+
+def _published(door: Door, path: NameParts, digest: str, data: bytes, manifest_size: int | None) -> Response:
+    desk = door.open()
     saved, made_of = publish(desk, path, digest, data, manifest_size)
     return versions.shown(desk, saved.version, 201 if saved.created else 200, alone=not made_of)
 
