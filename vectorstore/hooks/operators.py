@@ -95,11 +95,13 @@ class Operator:
         change: what is done to the activations.
         prepare: of a step, the direction `[..., width]` and the target `[..., 1]`, in float64.
         additive: whether the direction is what the plan says, and may be multiplied by a coefficient.
+        alone: the same change in less time, where no step beside it is of another operator.
     """
 
     change: Change
     prepare: Callable[[Step], tuple[Array, Array]]
     additive: bool = False
+    alone: Change | None = None
 
 
 def _plain(step: Step) -> tuple[Array, Array]:
@@ -132,7 +134,7 @@ OPERATORS: dict[str, Operator] = {
     "add": Operator(shift, _plain, additive=True),
     "keepnorm": Operator(turn, _plain, additive=True),
     "piecewise": Operator(amplify, _whole, additive=True),
-    "ablate": Operator(remove_part, _ablated),
+    "ablate": Operator(set_part, _ablated, alone=remove_part),
     "clamp": Operator(set_part, _clamped),
     "affine": Operator(set_part, _edited),
 }

@@ -26,7 +26,9 @@ class PlacedStep:
         """Take the steps by the number of their plan; `gates` have to be open for all of them; see Stack."""
         first = next(iter(steps.values()))
         self._tokens = first.tokens
-        self._change = get_operator(first.operator).change
+        operator = get_operator(first.operator)
+        same = all(step.operator == first.operator for step in steps.values())
+        self._change = operator.alone if same and operator.alone else operator.change
         self._stack, self._rows, self._gates = Stack(steps, rows, tensor), rows, tuple(gates)
         members = [number in steps for number in range(rows.plans)]
         self._members = None if all(members) or self._change is shift else members  # a stack's rest adds nothing

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vectorstore.errors import InvalidInputError
-from vectorstore.hooks.operators import get_operator, remove_part, set_part, shift
+from vectorstore.hooks.operators import get_operator, set_part, shift
 from vectorstore.plan import Step
 
 _NULL = 1e-6
@@ -109,7 +109,7 @@ def change_of(step: Step) -> Change:
 
 _FOR_ALL = "use a vector [d] and a preset for all tokens, or steer with hooks"
 
-_MAPS: tuple[Callable[..., Tensor], ...] = (shift, remove_part, set_part)
+_MAPS: tuple[Callable[..., Tensor], ...] = (shift, set_part)
 
 
 def _unbakeable(step: Step, why: str, hint: str = "steer with hooks instead") -> InvalidInputError:
