@@ -107,8 +107,7 @@ class _Visit:
         who = client_address(self.scope, options.trusted_proxies)
         if self.scope["path"] not in _QUIET and not self.edge.rate.admits(who):
             return TooManyError(f"more than {options.requests_per_minute} requests in a minute", "wait a moment")
-        declared = self.headers.get("content-length", "")
-        if declared.isascii() and declared.isdigit() and int(declared[:20]) > self._most():
+        if (declared_size(self.headers) or 0) > self._most():
             return _too_large(self._most())
         return None
 
@@ -186,6 +185,12 @@ class _Visit:
                 received=self.received,
                 sent=self.sent,
             )
+
+
+def declared_size(headers: Headers) -> int | None:
+    """Return how many bytes the headers say that the body has; None where they say nothing."""
+    said = headers.get("content-length", "")
+    return int(said[:20]) if said.isascii() and said.isdigit() else None
 
 
 _METHODS = frozenset(("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, Request, Security
@@ -80,10 +82,8 @@ class Needs:
         if not self.ask:
             return Desk(request.app.state.store, request.app.state.options, ANONYMOUS, "", 0, Right.READ)
         door = self.door(request, later, credentials)
-        desk = await run_in_threadpool(door.open)
-        # Set here, in the request's own task, it is known wherever the route's function runs.
-        events.act(desk.caller.name or "anonymous", desk.caller.token)
-        return desk
+        await run_in_threadpool(door.open)
+        return door.open()  # in the request's own task, so that who acts is known wherever the route's function runs
 
     def door(self, request: Request, later: BackgroundTasks, credentials: HTTPAuthorizationCredentials | None) -> Door:
         """Return the way to the desk, before anything is known of who asks.
@@ -95,10 +95,19 @@ class Needs:
             raise NotAuthenticatedError(
                 "the Authorization header has no bearer token", "send: Authorization: Bearer stv_…"
             )
-        return Door(self, request, later, None if credentials is None else credentials.credentials)
+        return Door(partial(self._desk, request, later, None if credentials is None else credentials.credentials))
 
-    def desk(self, request: Request, token: str | None) -> Desk:
-        """Look up who asks, and what they may do."""
+    def _desk(self, request: Request, later: BackgroundTasks, token: str | None) -> Desk:
+        """Look up who asks and what they may do, and note that they came."""
+        desk, state = self._looked_up(request, token), request.app.state
+        request.state.user, request.state.token = desk.caller.name, desk.caller.token
+        if desk.caller.token is not None and not state.rate.admits(desk.caller.token):
+            raise TooManyError(f"more than {desk.options.requests_per_minute} requests in a minute", "wait a moment")
+        if self._uses.due(desk.caller):
+            later.add_task(note, desk.store, desk.caller)
+        return desk
+
+    def _looked_up(self, request: Request, token: str | None) -> Desk:
         store: Store = request.app.state.store
         namespace = request.path_params.get("namespace", "")
         with store.database.look() as connection:
@@ -110,10 +119,6 @@ class Needs:
                 self._require(caller)
         options = request.app.state.options
         return Desk(store, options, caller, namespace, *grant)
-
-    def used(self, caller: Caller) -> bool:
-        """Return whether it is to be noted that a caller's token was used."""
-        return self._uses.due(caller)
 
     def _require(self, caller: Caller) -> None:
         """Check a right that is no namespace's: READ is of everybody who is signed in, ADMIN of administrators."""
@@ -130,31 +135,22 @@ class Needs:
 class Door:
     """The way to a desk, for a route whose work begins with a look at the database: both are done in one thread."""
 
-    def __init__(self, needs: Needs, request: Request, later: BackgroundTasks, token: str | None) -> None:
-        """Keep what the request says; nothing is looked up yet."""
-        self._needs, self._request, self._later, self._token = needs, request, later, token
+    def __init__(self, look: Callable[[], Desk]) -> None:
+        """Keep what looks up who asks; nothing is asked yet."""
+        self._look = look
         self._desk: Desk | None = None
 
     def open(self) -> Desk:
-        """Say who asks, and refuse who may not, the first time; what this thread changes is theirs.
+        """Say who asks, and refuse who may not, the first time; each time, what is changed from here on is theirs.
 
         Raises:
             NotAuthenticatedError, NotFoundError, NotAllowedError: as Needs says.
             TooManyError: for more requests with this token than may be.
         """
-        desk = self._desk or self._opened()
-        events.act(desk.caller.name or "anonymous", desk.caller.token)
-        return desk
-
-    def _opened(self) -> Desk:
-        state = self._request.app.state
-        desk = self._desk = self._needs.desk(self._request, self._token)
-        self._request.state.user, self._request.state.token = desk.caller.name, desk.caller.token
-        if desk.caller.token is not None and not state.rate.admits(desk.caller.token):
-            raise TooManyError(f"more than {desk.options.requests_per_minute} requests in a minute", "wait a moment")
-        if self._needs.used(desk.caller):
-            self._later.add_task(note, desk.store, desk.caller)
-        return desk
+        if self._desk is None:
+            self._desk = self._look()
+        events.act(self._desk.caller.name or "anonymous", self._desk.caller.token)
+        return self._desk
 
 
 class NeedsLater(Needs):

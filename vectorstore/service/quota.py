@@ -70,8 +70,7 @@ def _require_bytes_of(connection: Connection, namespace_id: int, namespace: str,
         return
     saved = _saved(namespace_id).subquery()
     present = set(connection.scalars(select(saved.c.digest).where(saved.c.digest.in_(list(sizes)))))
-    used = connection.scalar(select(func.sum(saved.c.size))) or 0
-    _require(namespace, most, used, 0, _sum(sizes, set(sizes) - present))
+    _require(namespace, most, _used(connection, namespace_id), 0, _sum(sizes, set(sizes) - present))
 
 
 def _require_room_for(desk: Desk, connection: Connection, upload: Upload) -> None:
@@ -84,13 +83,11 @@ def _require_room_for(desk: Desk, connection: Connection, upload: Upload) -> Non
 
 def _require_bytes(connection: Connection, namespace_id: int, namespace: str, most: int, more: int) -> None:
     """Ask for room beside all that the namespace has, or was sent."""
-    saved = _saved(namespace_id).subquery()
-    used = connection.scalar(select(func.sum(saved.c.size))) or 0
-    _require(namespace, most, used, _waiting(connection, namespace_id), more)
+    _require(namespace, most, _used(connection, namespace_id), _waiting(connection, namespace_id), more)
 
 
 def _require(namespace: str, most: int, used: int, waiting: int, more: int) -> None:
-    left = max(0, most - int(used) - waiting)
+    left = max(0, most - used - waiting)
     if more > left:
         kept = f" beside {waiting} that were sent and no version has" if waiting else ""
         raise ConflictError(
@@ -110,6 +107,11 @@ def _saved(namespace_id: int) -> Select[str, int]:
     """Return the blobs of a namespace's versions, each once."""
     blobs = select(VersionBlobRow.digest, VersionBlobRow.size).join(VersionRow)
     return blobs.where(VersionRow.namespace_id == namespace_id).distinct()
+
+
+def _used(connection: Connection, namespace_id: int) -> int:
+    """Return how many bytes its versions have."""
+    return int(connection.scalar(select(func.sum(_saved(namespace_id).subquery().c.size))) or 0)
 
 
 def _waiting(connection: Connection, namespace_id: int) -> int:

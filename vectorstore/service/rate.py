@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
+from threading import Lock
 
 KNOWN = 10_000
 
@@ -17,16 +18,18 @@ class Rate:
         self._per_second = per_minute / 60
         self._most = max(10.0, per_minute / 6)
         self._buckets: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
+        self._lock = Lock()  # those with a token are counted in the threads that look it up
 
     def admits(self, client: str) -> bool:
         """Return whether a client may make one more request now."""
         if not self._per_second:
             return True
         now, key = time.monotonic(), hashlib.blake2b(client.encode(), digest_size=16).digest()  # no tokens in memory
-        left, then = self._buckets.pop(key, (self._most, now))
-        left = min(self._most, left + (now - then) * self._per_second)
-        admitted = left >= 1
-        self._buckets[key] = (left - 1 if admitted else left, now)
-        while len(self._buckets) > KNOWN:
-            self._buckets.popitem(last=False)
+        with self._lock:
+            left, then = self._buckets.pop(key, (self._most, now))
+            left = min(self._most, left + (now - then) * self._per_second)
+            admitted = left >= 1
+            self._buckets[key] = (left - 1 if admitted else left, now)
+            while len(self._buckets) > KNOWN:
+                self._buckets.popitem(last=False)
         return admitted

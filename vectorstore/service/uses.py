@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from threading import Lock
 
 from vectorstore.accounts.caller import Caller
 from vectorstore.accounts.tokens import note_use
@@ -21,16 +22,20 @@ class Uses:
     def __init__(self) -> None:
         """Know of none."""
         self._noted: OrderedDict[str, float] = OrderedDict()
+        self._lock = Lock()  # it is asked in the threads that look tokens up
 
     def due(self, caller: Caller) -> bool:
         """Return whether a caller's use is to be noted; says so once in a minute."""
         now, token = time.monotonic(), caller.token
-        if token is None or now - self._noted.get(token, -AGAIN_SECONDS) < AGAIN_SECONDS:
+        if token is None:
             return False
-        self._noted[token] = now
-        self._noted.move_to_end(token)
-        while len(self._noted) > KNOWN:
-            self._noted.popitem(last=False)
+        with self._lock:
+            if now - self._noted.get(token, -AGAIN_SECONDS) < AGAIN_SECONDS:
+                return False
+            self._noted[token] = now
+            self._noted.move_to_end(token)
+            while len(self._noted) > KNOWN:
+                self._noted.popitem(last=False)
         return True
 
 

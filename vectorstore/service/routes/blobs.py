@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from vectorstore.canonical import Json
 from vectorstore.errors import NotAllowedError
 from vectorstore.service.blob_answer import blob_size, send_blob
+from vectorstore.service.edge import declared_size
 from vectorstore.service.guard import Desk, Reading, Writing
 from vectorstore.service.paths import Digest, Namespace
 from vectorstore.service.problems import TooLargeError, TooManyError, documented
@@ -57,7 +58,7 @@ def download(
 )
 async def put(request: Request, desk: Writing, namespace: Namespace, digest: Digest) -> Response:
     """Send bytes in one piece; a version that has them must be saved before they expire."""
-    size = await _with_body(request, desk, partial(_accept, desk, digest, _declared(request) or 0))
+    size = await _with_body(request, desk, partial(_accept, desk, digest, declared_size(request.headers) or 0))
     return JSONResponse({"digest": digest, "size": size}, 201)
 
 
@@ -139,7 +140,7 @@ async def _with_body(request: Request, desk: Desk, take: Callable[[Iterable[byte
         raise TooManyError(f"{state.senders[user]} bodies are being received from you", "send fewer at once")
     state.senders[user] += 1
     try:
-        declared = _declared(request)
+        declared = declared_size(request.headers)
         body = [await request.body()] if declared is not None and declared <= SMALL else _pieces(request)
         return await anyio.to_thread.run_sync(take, body, limiter=state.bodies)
     finally:
@@ -156,12 +157,6 @@ def _pieces(request: Request) -> Iterator[bytes]:
     while (chunk := anyio.from_thread.run(piece)) is not None:
         if chunk:
             yield chunk
-
-
-def _declared(request: Request) -> int | None:
-    """Return how long the body is, as its header says."""
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdigit() else None
 
 
 def _user(desk: Desk) -> int:

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from vectorstore.errors import InvalidInputError
 from vectorstore.manifest import MANIFEST_TYPE, MAX_MANIFEST
 from vectorstore.service import desk_versions as versions
+from vectorstore.service.edge import declared_size
 from vectorstore.service.guard import Door, Reading, WritingLater
 from vectorstore.service.paths import (
     DEFAULT_LIMIT,
@@ -112,15 +113,11 @@ async def save(
 
     Small blobs may follow the manifest in the same body, one after another in its order; `Manifest-Size` says where.
     """
-    if not _is_small(request):  # nobody sends much before it is known who they are
+    size = declared_size(request.headers)
+    if size is None or size > SMALL:  # nobody sends much before it is known who they are
         await run_in_threadpool(door.open)
     data = await _body(request, request.app.state.options.max_document)
     return await run_in_threadpool(_published, door, path, digest, data, manifest_size)
-
-
-def _is_small(request: Request) -> bool:
-    declared = request.headers.get("content-length", "")
-    return declared.isascii() and declared.isdigit() and int(declared[:20]) <= SMALL
 
 
 def _published(door: Door, path: NameParts, digest: str, data: bytes, manifest_size: int | None) -> Response:
