@@ -15,12 +15,11 @@ from vectorstore.settings import Settings
 
 from .answer import Answer, Facts, Part, Table
 from .command import group, subcommand
-from .remotes import connected
+from .remotes import connected, where_argument
 
 if TYPE_CHECKING:
     from vectorstore.client.reviews import Reviews
 
-_where = click.argument("where", metavar="REMOTE//NAMESPACE")
 _number = click.argument("number", metavar="N", type=click.IntRange(1))
 
 
@@ -33,14 +32,13 @@ def proposal() -> None:
 
 
 @subcommand(proposal, "list", example="steer proposal list acme//team")
-@_where
+@where_argument
 @click.option("--state", type=click.Choice(get_args(State)), default="open", show_default=True, help="Only these.")
-def list_proposals(where: str, state: str) -> Answer:
+def list_proposals(where: Where, state: str) -> Answer:
     """List the proposals of a namespace, newest first."""
-    place = Where.parse(where)
-    with reviewing(place) as reviews:
+    with reviewing(where) as reviews:
         found = reviews.proposals(state)
-    document = {"where": str(place), "proposals": [each.to_json() for each in found]}
+    document = {"where": str(where), "proposals": [each.to_json() for each in found]}
     if not found:
         return Answer(document, notes=[f"there are no {'' if state == 'all' else f'{state} '}proposals"])
     columns = ("proposal", "alias", "to", "why", "who", "when", "state")
@@ -49,50 +47,49 @@ def list_proposals(where: str, state: str) -> Answer:
 
 
 @subcommand(proposal, "show", example="steer proposal show acme//team 3")
-@_where
+@where_argument
 @_number
-def show(where: str, number: int) -> Answer:
+def show(where: Where, number: int) -> Answer:
     """Show proposal N: what it would change, who wants it and why."""
-    place = Where.parse(where)
-    with reviewing(place) as reviews:
+    with reviewing(where) as reviews:
         found = reviews.proposal(number)
         now = _now(reviews, found)
     parts: list[Part] = [f"proposal {found.id} is {found.state}", Facts(_facts(found, now))]
-    notes = [f"type: steer proposal approve {place} {number}, or reject"] if found.state == "open" else []
-    return Answer({**found.to_json(), "where": str(place), "number_now": now}, parts, notes)
+    notes = [f"type: steer proposal approve {where} {number}, or reject"] if found.state == "open" else []
+    return Answer({**found.to_json(), "where": str(where), "number_now": now}, parts, notes)
 
 
 @subcommand(proposal, "approve", example="steer proposal approve acme//team 3")
-@_where
+@where_argument
 @_number
-def approve(where: str, number: int) -> Answer:
+def approve(where: Where, number: int) -> Answer:
     """Approve proposal N of somebody else; the alias moves at once."""
     return _decided(where, number, "approve")
 
 
 @subcommand(proposal, "reject", example="steer proposal reject acme//team 3")
-@_where
+@where_argument
 @_number
-def reject(where: str, number: int) -> Answer:
+def reject(where: Where, number: int) -> Answer:
     """Reject proposal N; the alias stays where it is."""
     return _decided(where, number, "reject")
 
 
 @subcommand(proposal, "withdraw", example="steer proposal withdraw acme//team 3")
-@_where
+@where_argument
 @_number
-def withdraw(where: str, number: int) -> Answer:
+def withdraw(where: Where, number: int) -> Answer:
     """Withdraw proposal N, which is your own."""
     return _decided(where, number, "withdraw")
 
 
 @contextmanager
-def reviewing(place: Where) -> Iterator[Reviews]:
+def reviewing(where: Where) -> Iterator[Reviews]:
     """Give what is reviewed in a namespace of a remote."""
-    with connected(Settings.load(), place.remote) as there:
+    with connected(Settings.load(), where.remote) as there:
         from vectorstore.client.reviews import Reviews  # noqa: PLC0415 - httpx takes a while to import
 
-        yield Reviews(there.connection, place.namespace)
+        yield Reviews(there.connection, where.namespace)
 
 
 def asked_note(remote: str, alias: str, number: int) -> str:
@@ -104,15 +101,14 @@ def asked_note(remote: str, alias: str, number: int) -> str:
     )
 
 
-def _decided(where: str, number: int, verb: str) -> Answer:
-    place = Where.parse(where)
-    with reviewing(place) as reviews:
+def _decided(where: Where, number: int, verb: str) -> Answer:
+    with reviewing(where) as reviews:
         decided = reviews.decide(number, verb)
     lines = [f"proposal {decided.id} is {decided.state}"]
     if decided.state == "approved":
-        named = f"{place}/{decided.name}@{decided.alias}"
+        named = f"{where}/{decided.name}@{decided.alias}"
         lines.append(f"{named} is gone" if decided.number is None else f"{named} is version {decided.number} now")
-    return Answer({**decided.to_json(), "where": str(place)}, lines)
+    return Answer({**decided.to_json(), "where": str(where)}, lines)
 
 
 def _now(reviews: Reviews, found: Proposal) -> int | None:

@@ -9,8 +9,8 @@ from vectorstore.client.where import Where
 from .answer import Answer, Table
 from .command import group, subcommand
 from .proposal import reviewing
+from .remotes import where_argument
 
-_where = click.argument("where", metavar="REMOTE//NAMESPACE")
 _alias = click.argument("alias", metavar="ALIAS")
 _MAINTAINERS, _APPROVED = "only maintainers move it", "any writer asks, and a maintainer who is somebody else approves"
 
@@ -24,15 +24,14 @@ def protection() -> None:
 
 
 @subcommand(protection, "list", example="steer protection list acme//team")
-@_where
-def list_protections(where: str) -> Answer:
+@where_argument
+def list_protections(where: Where) -> Answer:
     """List the protected aliases of a namespace."""
-    place = Where.parse(where)
-    with reviewing(place) as reviews:
+    with reviewing(where) as reviews:
         found = reviews.protections()
-    document = {"where": str(place), "protections": [each.to_json() for each in found]}
+    document = {"where": str(where), "protections": [each.to_json() for each in found]}
     if not found:
-        return Answer(document, notes=[f"no alias is protected; type: steer protection set {place} ALIAS"])
+        return Answer(document, notes=[f"no alias is protected; type: steer protection set {where} ALIAS"])
     rows = [(f"@{each.alias}", _said(needs_approval=each.needs_approval)) for each in found]
     return Answer(document, [Table(("alias", "moves"), rows, whole=("alias",))])
 
@@ -43,31 +42,29 @@ def list_protections(where: str) -> Answer:
     example="""steer protection set acme//team prod
     steer protection set acme//team prod --needs-approval""",
 )
-@_where
+@where_argument
 @_alias
 @click.option("--needs-approval", is_flag=True, help="Each move waits for a maintainer who is somebody else.")
-def set_protection(where: str, alias: str, *, needs_approval: bool) -> Answer:
+def set_protection(where: Where, alias: str, *, needs_approval: bool) -> Answer:
     """Let only maintainers move ALIAS, of every name in the namespace.
 
     With --needs-approval any writer may ask for a move (`steer push --alias`), and `steer proposal` decides. Only
     owners take that away again.
     """
-    place = Where.parse(where)
-    with reviewing(place) as reviews:
+    with reviewing(where) as reviews:
         made = reviews.protect(alias, needs_approval=needs_approval)
-    line = f"@{made.alias} is protected in {place}: {_said(needs_approval=made.needs_approval)}"
-    return Answer({"where": str(place), **made.to_json()}, [line])
+    line = f"@{made.alias} is protected in {where}: {_said(needs_approval=made.needs_approval)}"
+    return Answer({"where": str(where), **made.to_json()}, [line])
 
 
 @subcommand(protection, "remove", example="steer protection remove acme//team prod")
-@_where
+@where_argument
 @_alias
-def remove_protection(where: str, alias: str) -> Answer:
+def remove_protection(where: Where, alias: str) -> Answer:
     """Let every writer move ALIAS again."""
-    place = Where.parse(where)
-    with reviewing(place) as reviews:
+    with reviewing(where) as reviews:
         reviews.unprotect(alias)
-    return Answer({"where": str(place), "alias": alias}, [f"@{alias} is no longer protected in {place}"])
+    return Answer({"where": str(where), "alias": alias}, [f"@{alias} is no longer protected in {where}"])
 
 
 def _said(*, needs_approval: bool) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vectorstore.client.where import Where
 from vectorstore.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from vectorstore.identity import ModelIdentity
     from vectorstore.reference import Reference
     from vectorstore.store import Store
+
+
+where_argument = click.argument(
+    "where", metavar="REMOTE//NAMESPACE", callback=lambda _context, _parameter, text: Where.parse(text)
+)
 
 
 class Joined:

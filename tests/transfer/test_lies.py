@@ -19,13 +19,6 @@ from vectorstore.transfer.registry import pull, push
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    registry = Registry(tmp_path_factory.mktemp("registry") / "data")
-    yield registry
-    registry.kill()
-
-
 @pytest.fixture
 def liar(tmp_path: Path) -> Iterator[Store]:
     with library(tmp_path / "liar") as opened:
@@ -61,9 +54,9 @@ def test_a_bundle_with_a_lie_is_told_and_not_applied(store: Store, liar: Store, 
 
 @NEEDED
 @pytest.mark.parametrize("lie", LIES)
-def test_a_registry_with_a_lie_gives_nothing(store: Store, liar: Store, registry: Registry, lie: str):
+def test_a_registry_with_a_lie_gives_nothing(store: Store, liar: Store, shared: Registry, lie: str):
     tell(liar, LIES[lie], "team/lie")
-    url = registry.url(f"team/lies:{list(LIES).index(lie)}")
+    url = shared.url(f"team/lies:{list(LIES).index(lie)}")
     push(liar, ["team/lie"], url)
     with pytest.raises(IntegrityError):
         pull(store, url)

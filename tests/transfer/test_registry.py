@@ -42,14 +42,6 @@ def _no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """Run a registry that nobody kills."""
-    registry = Registry(tmp_path_factory.mktemp("registry") / "data")
-    yield registry
-    registry.kill()
-
-
 @pytest.fixture
 def place(shared: Registry) -> Callable[[str], str]:
     """Give the address of a tag or digest in a repository of the test's own."""

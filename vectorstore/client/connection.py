@@ -194,7 +194,7 @@ class Connection:
                 f"{self.remote.name} says that it is elsewhere",
                 f"ask where, and type: steer remote remove {self.remote.name}, and steer remote add with the new URL",
             )
-        error = problem_of(self.remote, status, self._beginning(answer), answer.request.url.path)
+        error = problem_of(self.remote, status, self._beginning(answer))
         raise busy(error, status, answer.headers) if status in BUSY else error
 
     def _beginning(self, answer: httpx2.Response) -> bytes:

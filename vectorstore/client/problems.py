@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,31 +52,22 @@ _STATUSES: Mapping[int, type[VectorstoreError]] = {
 }
 
 
-_ASKED = re.compile(r"/v1/([^/]+)/(?:protections|proposals|webhooks)(?:/|$)")
-_LISTED = re.compile("see the (protection|proposal|webhook)s of the namespace")
-
-
-def problem_of(remote: Remote, status: int, body: bytes, path: str = "") -> VectorstoreError:
-    """Return the error that an answer says to a request for `path`."""
+def problem_of(remote: Remote, status: int, body: bytes) -> VectorstoreError:
+    """Return the error that an answer says."""
     said = _document(body)
     code, detail, hint = (_text(said, key) for key in ("code", "detail", "hint"))
     if not detail:
         return _unknown(remote, status)
-    asked = _ASKED.search(path)
-    return as_error(remote, code, detail, hint, status, asked[1] if asked else "")
+    return as_error(remote, code, detail, hint, status)
 
 
-def as_error(  # noqa: PLR0913, PLR0917 - what a problem says, of whom
-    remote: Remote, code: str, detail: str, hint: str, status: int = 0, namespace: str = ""
-) -> VectorstoreError:
-    """Return the error of a code; its words say where they come from, and what to type to look there."""
+def as_error(remote: Remote, code: str, detail: str, hint: str, status: int = 0) -> VectorstoreError:
+    """Return the error of a code; its words say where they come from."""
     kind = ChangedError if code == "precondition" else CODES.get(code) or _STATUSES.get(status) or UnavailableError
     if kind is NotAuthenticatedError and not hint.startswith("ask "):  # whom signing in again would not help
         hint = f"type: steer login {remote.name}"
     elif "`GET /v1/" in hint:  # a route is no help at a command line
         hint = f"ask one of its owners for a role there, or sign in as somebody who has one: steer login {remote.name}"
-    else:
-        hint = _there(hint, remote.name, namespace)
     return kind(f"{remote.name} says: {detail[:MAX_TEXT]}", hint[:MAX_TEXT])
 
 
@@ -85,12 +75,6 @@ def said_problem(remote: Remote, said: Mapping[str, Any]) -> VectorstoreError:
     """Return the error of a problem that is a part of an answer."""
     code, detail, hint = (_text(said, key) for key in ("code", "detail", "hint"))
     return as_error(remote, code, detail or "no reason was given", hint)
-
-
-def _there(hint: str, remote: str, namespace: str) -> str:
-    """Return a hint with the commands that look at the remote, rather than at what is here."""
-    noun = _LISTED.fullmatch(hint)
-    return f"type: steer {noun[1]} list {remote}//{namespace}" if noun and namespace else hint
 
 
 def _unknown(remote: Remote, status: int) -> VectorstoreError:

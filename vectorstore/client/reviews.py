@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from vectorstore.accounts.review import Proposal, Protection
-from vectorstore.client.connection import Connection
 from vectorstore.client.library import Library
 from vectorstore.client.moments import maybe_moment, moment
+from vectorstore.client.space import Space
 from vectorstore.client.there import There
-from vectorstore.client.where import Where
 from vectorstore.errors import ConflictError
 from vectorstore.fields import Fields
 from vectorstore.reference import check_name
 
 
-@dataclass(frozen=True)
-class Reviews:
+class Reviews(Space):
     """What is reviewed in a namespace of a remote."""
-
-    connection: Connection
-    namespace: str
-
-    @property
-    def where(self) -> Where:
-        """What commands call the namespace."""
-        return Where(self.connection.remote.name, self.namespace)
 
     def protections(self) -> Sequence[Protection]:
         """Return the protected aliases, by name."""
-        return [_protection(each) for each in self._list("protections")]
+        return [_protection(each) for each in self.list_of("protections")]
 
     def protect(self, alias: str, *, needs_approval: bool = False) -> Protection:
         """Let only maintainers move an alias, for every name of the namespace.
@@ -40,7 +28,7 @@ class Reviews:
             NotAllowedError: without the right; taking approval away is for owners.
         """
         body = {"needs_approval": needs_approval}
-        return _protection(self._ask("PUT", f"protections/{check_name(alias, 'alias')}", body=body))
+        return _protection(self.ask("PUT", f"protections/{check_name(alias, 'alias')}", body=body))
 
     def unprotect(self, alias: str) -> None:
         """Let writers move an alias again.
@@ -49,11 +37,11 @@ class Reviews:
             NotFoundError: when it is not protected.
             NotAllowedError: as for `protect`.
         """
-        self._ask("DELETE", f"protections/{check_name(alias, 'alias')}", repeatable=False)
+        self.ask("DELETE", f"protections/{check_name(alias, 'alias')}", repeatable=False)
 
     def proposals(self, state: str = "open") -> Sequence[Proposal]:
         """Return the newest proposals in this state, or in `all`."""
-        return [_proposal(each) for each in self._list("proposals", params={"state": state})]
+        return [_proposal(each) for each in self.list_of("proposals", params={"state": state})]
 
     def proposal(self, number: int) -> Proposal:
         """Return one proposal.
@@ -61,7 +49,7 @@ class Reviews:
         Raises:
             NotFoundError: when there is none of this number.
         """
-        return _proposal(self._ask("GET", f"proposals/{number}"))
+        return _proposal(self.ask("GET", f"proposals/{number}"))
 
     def decide(self, number: int, verb: str) -> Proposal:
         """Decide a proposal: `approve`, which moves the alias, `reject`, or `withdraw`, which is for one's own.
@@ -70,15 +58,7 @@ class Reviews:
             NotAllowedError: for one's own, or for somebody else's; or without the right.
             ConflictError: when it is decided already.
         """
-        return _proposal(self._ask("POST", f"proposals/{number}/{verb}", repeatable=False))
-
-    def _list(self, noun: str, **request: Any) -> Sequence[object]:  # noqa: ANN401 - the connection's
-        answer = Fields(self._ask("GET", noun, **request), f"the answer of {self.connection.remote.name}")
-        return answer.sequence(noun, dict)
-
-    def _ask(self, method: str, path: str, **request: Any) -> object:  # noqa: ANN401 - as above
-        namespace = check_name(self.namespace, "namespace")
-        return self.connection.document(method, f"/v1/{namespace}/{path}", **request)
+        return _proposal(self.ask("POST", f"proposals/{number}/{verb}", repeatable=False))
 
 
 def move(library: Library, there: There, alias: str) -> Proposal | None:

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from vectorstore.accounts.webhooks import Webhook
-from vectorstore.client.connection import Connection
 from vectorstore.client.moments import moment
+from vectorstore.client.space import Space
 from vectorstore.fields import Fields
-from vectorstore.reference import check_name
 
 
-@dataclass(frozen=True)
-class Webhooks:
+class Webhooks(Space):
     """The webhooks of a namespace of a remote."""
-
-    connection: Connection
-    namespace: str
 
     def list(self) -> Sequence[Webhook]:
         """Return all of them, and how far each is; never their secrets."""
-        answer = Fields(self._ask("GET", ""), f"the answer of {self.connection.remote.name}")
-        return [_webhook(each) for each in answer.sequence("webhooks", dict)]
+        return [_webhook(each) for each in self.list_of("webhooks")]
 
     def add(self, url: str, actions: Sequence[str] = ()) -> tuple[str, Webhook]:
         """Tell `url` of what happens from now on; return the secret that all is signed with, which is shown once.
@@ -38,7 +30,7 @@ class Webhooks:
             NotAllowedError: without the right.
         """
         body = {"url": url, "actions": list(actions)}
-        made = self._ask("POST", "", body=body, repeatable=False)
+        made = self.ask("POST", "webhooks", body=body, repeatable=False)
         return Fields(made, "a webhook of the remote").text("secret"), _webhook(made)
 
     def enable(self, number: int) -> Webhook:
@@ -47,7 +39,7 @@ class Webhooks:
         Raises:
             NotFoundError: when there is no such webhook.
         """
-        return _webhook(self._ask("POST", f"/{number}/enable"))
+        return _webhook(self.ask("POST", f"webhooks/{number}/enable"))
 
     def remove(self, number: int) -> None:
         """Tell nobody there any more.
@@ -55,11 +47,7 @@ class Webhooks:
         Raises:
             NotFoundError: when there is no such webhook.
         """
-        self._ask("DELETE", f"/{number}", repeatable=False)
-
-    def _ask(self, method: str, path: str, **request: Any) -> object:  # noqa: ANN401 - the connection's
-        namespace = check_name(self.namespace, "namespace")
-        return self.connection.document(method, f"/v1/{namespace}/webhooks{path}", **request)
+        self.ask("DELETE", f"webhooks/{number}", repeatable=False)
 
 
 def _webhook(value: object) -> Webhook:
