@@ -76,7 +76,10 @@ def absent(desk: Writing, namespace: Namespace, wanted: DigestsIn) -> Response:
 
 
 @router.post(
-    "/uploads", status_code=201, responses={201: {"model": UploadOut}, **documented(403)}, response_class=JSONResponse
+    "/uploads",
+    status_code=201,
+    responses={201: {"model": UploadOut}, **documented(403, 409)},
+    response_class=JSONResponse,
 )
 def begin(desk: Writing, namespace: Namespace, wanted: UploadIn) -> Response:
     """Begin to send bytes in parts."""
@@ -123,7 +126,7 @@ async def finish(request: Request, desk: Writing, namespace: Namespace, upload: 
     return JSONResponse(_shown(await anyio.to_thread.run_sync(join, limiter=request.app.state.joins)))
 
 
-@router.delete("/uploads/{upload}", status_code=204, responses=documented(403), response_class=Response)
+@router.delete("/uploads/{upload}", status_code=204, responses=documented(403, 409), response_class=Response)
 def cancel(desk: Writing, namespace: Namespace, upload: Upload) -> Response:
     """Forget an upload."""
     uploads.cancel(desk.store, desk.namespace_id, upload)

@@ -54,7 +54,9 @@ def show(desk: Reading, namespace: Namespace) -> Response:
     return JSONResponse(namespaces.show_namespace(desk.store, namespace).to_json())
 
 
-@router.patch("/{namespace}", responses={200: {"model": NamespaceOut}, **documented(403)}, response_class=JSONResponse)
+@router.patch(
+    "/{namespace}", responses={200: {"model": NamespaceOut}, **documented(403, 409)}, response_class=JSONResponse
+)
 def change(desk: Owning, namespace: Namespace, wanted: NamespaceChangesIn) -> Response:
     """Change who sees a namespace; administrators also change its quotas."""
     changes = wanted.model_dump(exclude_unset=True)

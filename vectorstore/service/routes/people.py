@@ -64,7 +64,7 @@ def make_token(desk: SignedIn, wanted: TokenIn) -> Response:
     return JSONResponse({"token": text, **token.to_json()}, 201)
 
 
-@router.delete("/tokens/{token}", status_code=204, responses=documented(403), response_class=Response)
+@router.delete("/tokens/{token}", status_code=204, responses=documented(403, 409), response_class=Response)
 def revoke_token(desk: SignedIn, token: TokenId) -> Response:
     """Let a token be good for nothing, at once."""
     tokens.revoke_token(desk.store, token, by=desk.caller)

@@ -23,7 +23,9 @@ def protections(desk: Reading, namespace: Namespace) -> Response:
 
 
 @router.put(
-    "/protections/{alias}", responses={200: {"model": ProtectionOut}, **documented(403)}, response_class=JSONResponse
+    "/protections/{alias}",
+    responses={200: {"model": ProtectionOut}, **documented(403, 409)},
+    response_class=JSONResponse,
 )
 def protect(desk: Maintaining, namespace: Namespace, alias: Alias, wanted: ProtectionIn) -> Response:
     """Let only maintainers move an alias, each time with somebody else's approval if that is wanted."""
@@ -31,7 +33,7 @@ def protect(desk: Maintaining, namespace: Namespace, alias: Alias, wanted: Prote
     return JSONResponse(made.to_json())
 
 
-@router.delete("/protections/{alias}", status_code=204, responses=documented(403), response_class=Response)
+@router.delete("/protections/{alias}", status_code=204, responses=documented(403, 409), response_class=Response)
 def unprotect(desk: Maintaining, namespace: Namespace, alias: Alias) -> Response:
     """Let writers move an alias again."""
     review.unprotect(desk.store, desk.namespace_id, alias, right=desk.right)

@@ -31,14 +31,14 @@ def add(desk: Maintaining, namespace: Namespace, wanted: WebhookIn) -> Response:
 
 
 @router.post(
-    "/{webhook}/enable", responses={200: {"model": WebhookOut}, **documented(403)}, response_class=JSONResponse
+    "/{webhook}/enable", responses={200: {"model": WebhookOut}, **documented(403, 409)}, response_class=JSONResponse
 )
 def enable(desk: Maintaining, namespace: Namespace, webhook: WebhookId) -> Response:
     """Try again what was switched off, from where it was; it rests on the rights of who does."""
     return JSONResponse(webhooks.enable_webhook(desk.store, desk.namespace_id, webhook, by=desk.caller).to_json())
 
 
-@router.delete("/{webhook}", status_code=204, responses=documented(403), response_class=Response)
+@router.delete("/{webhook}", status_code=204, responses=documented(403, 409), response_class=Response)
 def remove(desk: Maintaining, namespace: Namespace, webhook: WebhookId) -> Response:
     """Tell nobody there any more."""
     webhooks.remove_webhook(desk.store, desk.namespace_id, webhook)

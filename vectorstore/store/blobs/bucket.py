@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -11,11 +12,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 import obstore
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from vectorstore.errors import UnavailableError
-from vectorstore.store.blobs.object_errors import damaged, missing, no_bucket, translated
+from vectorstore.store.blobs.object_errors import broke, damaged, missing, no_bucket, translated
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -25,6 +26,7 @@ ObjectStore: TypeAlias = S3Store | GCSStore | AzureStore
 PART = 8 << 20  # bytes sent in one request; what is larger is sent in parts of this size
 _PARTS_AT_ONCE = 2
 _CHUNK = 1 << 20
+_PAUSES = (0.1, 0.4, 1.6)  # seconds before an object is created once more, after a cut
 _SPEAKER: dict[str, int] = {}  # which process has the driver's threads, once there are any
 
 
@@ -85,7 +87,7 @@ class Bucket:
         with self._request(key):
             try:
                 if len(data) <= PART:
-                    self._create(key, digest, data)
+                    self._create_patiently(key, digest, data)
                 elif self._size(key) != len(data) or not self._holds(key, digest):
                     self._send_parts(key, data)
             except FileNotFoundError:
@@ -129,6 +131,18 @@ class Bucket:
         with self._request(folder):
             for page in obstore.list(self.store, folder, chunk_size=1000):
                 yield from page
+
+    def _create_patiently(self, key: str, digest: str, data: memoryview) -> None:
+        """Create an object, again after a cut: the driver would not, since it cannot know whether it is there now."""
+        for pause in (*_PAUSES, None):
+            try:
+                self._create(key, digest, data)
+            except BaseError as error:
+                if pause is None or not broke(error):
+                    raise
+                time.sleep(pause)
+            else:
+                return
 
     def _create(self, key: str, digest: str, data: memoryview) -> None:
         try:

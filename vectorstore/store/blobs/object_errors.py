@@ -30,13 +30,15 @@ _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _STATUS = re.compile(r"status(?: code)?: (\d{3})")
 _SYSTEM = re.compile(r"kind: (ConnectionRefused|ConnectionReset|HostUnreachable|NetworkUnreachable)")
+_BROKE = "the connection broke"
 _SIGNS = {
     "dns error": "its host is unknown",
     "TimedOut": "timed out",
     "No such file": "a file of the credentials is missing",
-    "UnexpectedEof": "the connection broke",
-    "IncompleteMessage": "the connection broke",
-    "kind: Body": "the connection broke",
+    "UnexpectedEof": _BROKE,
+    "IncompleteMessage": _BROKE,
+    "BrokenPipe": _BROKE,
+    "kind: Body": _BROKE,
     "PutMode::Create when": "conditional writes are switched off",
 }
 # Where a machine in a cloud asks for the credentials of its role: nobody gave any.
@@ -60,6 +62,11 @@ def translated(kind: str, url: str) -> Iterator[None]:
         yield
     except (exceptions.BaseError, OSError, ValueError, NotImplementedError) as error:
         raise _translate(error, kind, url) from None
+
+
+def broke(error: Exception) -> bool:
+    """Return whether a request ended because its connection did; nobody knows how far the store came."""
+    return _reason(str(error)) in (_BROKE, "connection reset")
 
 
 def missing(url: str) -> IntegrityError:
