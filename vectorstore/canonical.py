@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from math import isinf
 from typing import Any
 
 from vectorstore.errors import IntegrityError, InvalidInputError
@@ -43,9 +44,10 @@ def strict_loads(data: bytes, what: str) -> Any:  # noqa: ANN401 - JSON is any o
     """
     try:
         _check_marks(data)
-        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer)
+        value = json.loads(data.decode(), **_STRICTLY)
         _check_depth(value)
-        canonical_bytes(value)  # refuses 1e999, which reads as infinity, and lone surrogates, which \u can spell
+        if b"\\u" in data:
+            canonical_bytes(value)  # refuses lone surrogates, which nothing else can spell
     except (ValueError, RecursionError, InvalidInputError) as error:
         raise IntegrityError(
             f"{what} is not valid JSON ({_reason(error)})", "get the file again from where it came"
@@ -91,6 +93,13 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise ValueError(f"{text[:60]} is too large")
+    return number
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> Json:
     result = dict(pairs)
     if len(result) != len(pairs):
@@ -119,3 +128,11 @@ def _reason(error: Exception) -> str:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+_STRICTLY: dict[str, Any] = {
+    "object_pairs_hook": _unique,
+    "parse_constant": _no_constant,
+    "parse_int": _integer,
+    "parse_float": _finite,
+}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -72,6 +73,10 @@ class Manifest:
         Raises:
             InvalidInputError: when an annotation is not well-formed text.
         """
+        return self._bytes
+
+    @cached_property
+    def _bytes(self) -> bytes:
         layers = [{"mediaType": blob.media_type, "digest": blob.digest, "size": blob.size} for blob in self.blobs]
         return canonical_bytes(
             {
@@ -84,7 +89,7 @@ class Manifest:
             }
         )
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The version's identity."""
         return digest(self.to_bytes())
@@ -92,7 +97,7 @@ class Manifest:
     @property
     def entry(self) -> BlobEntry:
         """The manifest itself, as a blob."""
-        return BlobEntry.of(MANIFEST_TYPE, self.to_bytes())
+        return BlobEntry(MANIFEST_TYPE, self.digest, len(self.to_bytes()))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:

@@ -132,7 +132,8 @@ def test_headers_that_drip_and_idle_connections_are_closed_while_others_are_serv
                 return
         closed.append(True)
 
-    words = (b"", b"G", b"X")
+    refused_body = f"PUT /v1/team/blobs/{DIGEST} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n".encode()
+    words = (b"", b"G", b"\r\n", refused_body)
     threads = [threading.Thread(target=drip, args=(word,)) for word in words]
     for thread in threads:
         thread.start()
@@ -166,6 +167,30 @@ def test_a_body_without_end_is_cut_off(target: Target, path: str):
             for _ in range(4 * MAX_BODY // 0x10000):
                 wire.sendall(chunk)
         assert refused(status(rest(wire)))  # and the connection is closed: the body would go on
+
+
+@pytest.mark.parametrize(
+    "rest_of_body", ["0\r\nX-Late: ", "0\r\n", "3;late=", "0" * 20], ids=["value", "names", "chunk", "size"]
+)
+def test_what_stands_between_chunks_or_after_them_has_a_measure(target: Target, rest_of_body: str):
+    head = f"PUT /v1/team/blobs/{DIGEST} HTTP/1.1\r\nHost: x\r\n{target.signed}Transfer-Encoding: chunked\r\n\r\n"
+    piece = b"X-Late: a\r\n" * 6000 if rest_of_body == "0\r\n" else b"a" * (1 << 16)
+    with target.connect() as wire:
+        wire.sendall(head.encode() + rest_of_body.encode())
+        sent = 0
+        with suppress(ConnectionError):
+            for _ in range(1000):
+                sent += wire.send(piece)
+        assert sent < 32 << 20  # what the sockets hold
+        assert status(rest(wire)) in (0, 400, 422)
+
+
+def test_what_follows_a_body_is_no_header_of_the_request(target: Target):
+    late = f"0\r\n{target.signed}X-Request-Id: late\r\n\r\n"
+    head = f"PUT /v1/team/blobs/{DIGEST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{late}"
+    answer = target.say(head)
+    assert status(answer) == 404  # of nobody's: the namespace is private
+    assert b"late" not in answer
 
 
 @pytest.mark.parametrize(

@@ -7,20 +7,29 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, bindparam, or_, select, true
 from sqlalchemy.orm import Session
 
-from vectorstore.accounts.caller import Caller
+from vectorstore.accounts.caller import ANONYMOUS, HELD, Caller, caller_of
 from vectorstore.accounts.rights import ROLES, Right, role_of
+from vectorstore.accounts.secret import split
 from vectorstore.errors import NotAllowedError, NotAuthenticatedError, NotFoundError
 from vectorstore.store.save import RESERVED
 from vectorstore.store.schema import NamespaceRow, table_of
 from vectorstore.store.team_schema import MembershipRow
 
 _SPACES, _MEMBERS = table_of(NamespaceRow), table_of(MembershipRow)
-_PLACE = (  # made once: every request asks this
-    select(*(_SPACES.c[name] for name in ("id", "visibility", "max_bytes", "max_versions")), _MEMBERS.c.role)
+_OF_PLACE = (*(_SPACES.c[name] for name in ("id", "visibility", "max_bytes", "max_versions")), _MEMBERS.c.role)
+_PLACE = (  # made once, as the next: every request asks one of them
+    select(*_OF_PLACE)
     .outerjoin_from(
         _SPACES, _MEMBERS, (_MEMBERS.c.namespace_id == _SPACES.c.id) & (_MEMBERS.c.user_id == bindparam("user"))
     )
     .where(_SPACES.c.name == bindparam("namespace"))
+)
+_HELD_AT_PLACE = (
+    HELD.add_columns(*_OF_PLACE)
+    .outerjoin(_SPACES, _SPACES.c.name == bindparam("namespace"))
+    .outerjoin(
+        _MEMBERS, (_MEMBERS.c.namespace_id == _SPACES.c.id) & (_MEMBERS.c.user_id == HELD.selected_columns.user_id)
+    )
 )
 
 SYSTEM = RESERVED
@@ -47,6 +56,20 @@ def access(session: Session, caller: Caller, namespace: str, needed: Right) -> N
     return session.get_one(NamespaceRow, granted(session, caller, namespace, needed).namespace_id)
 
 
+def admitted(connection: Connection, token: str | None, namespace: str, needed: Right) -> tuple[Caller, Grant]:
+    """Return whose token this is and what they may do in a namespace: `authenticate` and `granted` at once.
+
+    Raises:
+        NotAuthenticatedError, NotFoundError, NotAllowedError: as they say.
+    """
+    if token is None:
+        return ANONYMOUS, granted(connection, ANONYMOUS, namespace, needed)
+    public, hashed = split(token)
+    row = connection.execute(_HELD_AT_PLACE, {"token": public, "namespace": namespace}).first()
+    caller = caller_of(row, hashed)
+    return caller, _granted(None if row is None or row.id is None else row, caller, namespace, needed)
+
+
 def granted(connection: Connection | Session, caller: Caller, namespace: str, needed: Right) -> Grant:
     """Return what a caller may do in a namespace, if the right needed is in it.
 
@@ -55,7 +78,10 @@ def granted(connection: Connection | Session, caller: Caller, namespace: str, ne
         NotAuthenticatedError: when somebody who did not sign in needs more than to read.
         NotAllowedError: when the right is missing; says which role gives it.
     """
-    row = _place(connection, caller, namespace)
+    return _granted(_place(connection, caller, namespace), caller, namespace, needed)
+
+
+def _granted(row: Any, caller: Caller, namespace: str, needed: Right) -> Grant:  # noqa: ANN401 - a Row of _PLACE, or None
     right = None if row is None else _right(caller, row)
     if row is None or right is None:
         hint = "see `GET /v1/namespaces` for those that you may see"

@@ -44,7 +44,7 @@ class Caller:
 ANONYMOUS = Caller()
 
 _TOKENS, _USERS = table_of(TokenRow), table_of(UserRow)
-_HELD = (  # made once: every request asks this
+HELD = (  # made once: every request asks this
     select(
         _TOKENS.c.id.label("token"),
         *(_TOKENS.c[name] for name in ("hash", "scopes", "namespace_id", "expires_at", "revoked_at")),
@@ -55,18 +55,27 @@ _HELD = (  # made once: every request asks this
     .join_from(_TOKENS, _USERS, _USERS.c.id == _TOKENS.c.user_id)
     .where(_TOKENS.c.id == bindparam("token"))
 )
+"""The token whose public part is the parameter `token`, and its user."""
 
 
 def authenticate(connection: Connection | Session, text: str) -> Caller:
     """Return whose token this is.
+
+    Raises:
+        NotAuthenticatedError: as `caller_of` says.
+    """
+    public, hashed = split(text)
+    return caller_of(connection.execute(HELD, {"token": public}).first(), hashed)
+
+
+def caller_of(found: Any, hashed: str) -> Caller:  # noqa: ANN401 - a Row that begins as those of HELD, or None
+    """Return whose token was found, if it is the one with this hash.
 
     An unknown token costs what a wrong secret does, and is answered in the same words.
 
     Raises:
         NotAuthenticatedError: for a token that is not known, has expired or was revoked, or whose user is shut out.
     """
-    public, hashed = split(text)
-    found = connection.execute(_HELD, {"token": public}).first()
     kept = _NOBODYS if found is None else found.hash
     if not hmac.compare_digest(kept, hashed) or found is None:
         raise NotAuthenticatedError(_BAD, "sign in again: steer login URL")
@@ -81,10 +90,10 @@ def renewed(connection: Connection | Session, caller: Caller) -> Caller:
     """
     if caller.token is None:
         return caller
-    return _caller(connection.execute(_HELD, {"token": caller.token}).one())
+    return _caller(connection.execute(HELD, {"token": caller.token}).one())
 
 
-def _caller(row: Any) -> Caller:  # noqa: ANN401 - a Row of _HELD
+def _caller(row: Any) -> Caller:  # noqa: ANN401 - a Row of HELD
     if row.revoked_at is not None:
         raise NotAuthenticatedError(f"the token {row.token} was revoked", "make another one")
     if row.expires_at is not None and row.expires_at <= datetime.now(UTC):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from operator import attrgetter
 from threading import Lock
 from weakref import WeakKeyDictionary
 
@@ -18,6 +19,8 @@ from vectorstore.hooks.opaque import bind, release, steered
 from vectorstore.hooks.steered_forward import SteeredForward, operation
 from vectorstore.hooks.tracker import Pass, Tracker
 from vectorstore.place import Place
+
+_UNDER_WAY = attrgetter("under_way")
 
 
 class Hooked:
@@ -60,7 +63,7 @@ class Hooked:
             if torch.compiler.is_compiling():
                 changed: Tensor = steered(hidden, number)[0]
                 return changed
-            return _carried_out(place, hidden, [tracker.under_way for tracker in self._trackers])
+            return _carried_out(place, hidden, map(_UNDER_WAY, self._trackers))
 
         return transform
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from vectorstore.hooks.gate import Gate
 from vectorstore.hooks.operators import get_operator, shift
 from vectorstore.hooks.rows import Rows
-from vectorstore.hooks.span import DecodeSpan, Span, Where, simplified
-from vectorstore.hooks.stack import Pair, Stack
+from vectorstore.hooks.span import DecodeSpan, Pair, Span, Where, simplified
+from vectorstore.hooks.stack import Stack
 from vectorstore.plan import Step
 from vectorstore.tokens import BY_POSITION
 
@@ -33,10 +33,14 @@ class PlacedStep:
         members = [number in steps for number in range(rows.plans)]
         self._members = None if all(members) or self._change is shift else members  # a stack's rest adds nothing
         self._by_position, self._some_rows = self._tokens in BY_POSITION, bool(self._members or self._gates)
+        self._trained = tensor is not None
         self._masks: dict[tuple[int, torch.device], Tensor] = {}
 
     def apply(self, hidden: Tensor, span: Span | DecodeSpan) -> Tensor | None:
         """Return the steered `hidden` `[..., width]`, or None where this pass has no token to steer."""
+        settled = span.settled.get(self)
+        if settled is not None and settled[0] is hidden.dtype:
+            return self._change(hidden, *settled[1])
         if self._by_position:
             return self._apply_by_position(hidden, span)
         where = span.where(self._tokens)
@@ -46,6 +50,8 @@ class PlacedStep:
         if pair is None:
             return None
         if where is True and pair[0].ndim == 1:
+            if isinstance(span, DecodeSpan) and not self._trained:
+                span.settled[self] = hidden.dtype, pair
             return self._change(hidden, *pair)
         return self._changed(hidden, pair, where, span)
 

@@ -6,10 +6,11 @@ on `seq_len == 1`, `cache_position` or `position_ids`.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +24,12 @@ Where = Tensor | Literal[True] | None
 
 Memory = MutableMapping[Any, Any]
 """What the layers' hooks remember from the pass over a prompt to the last token generated from it."""
+
+Pair = tuple[Tensor, Tensor]
+"""A direction `[..., width]` and its target `[..., 1]`."""
+
+Settled = Mapping[object, tuple[torch.dtype, Pair]]
+"""By step: the dtype of the activations, and what they are changed by."""
 
 _ENDS: dict[Tokens, str] = {"prompt_front": "first", "prompt_middle": "middle", "prompt_back": "last"}
 
@@ -48,6 +55,7 @@ class Span:
     prompts: int
     memory: Memory = field(default_factory=dict)
     coefficient: Coefficient = 1.0
+    settled: ClassVar[Settled] = MappingProxyType({})
 
     @property
     def batch(self) -> int:
@@ -172,19 +180,21 @@ class Span:
 
 @dataclass(frozen=True)
 class DecodeSpan:
-    """A pass of generated tokens only: the fast path of every decoding step, without a tensor operation.
+    """A pass of generated tokens only, and those like it: the fast path of every decoding step.
 
     Attributes:
         batch: the number of rows.
         device: where the inputs are.
         memory: of the generation that the pass belongs to.
         coefficient: what vectors are multiplied by.
+        settled: what the first of these passes found for steps that steer every token of every row alike.
     """
 
     batch: int
     device: torch.device
     memory: Memory
     coefficient: Coefficient
+    settled: dict[object, tuple[torch.dtype, Pair]] = field(default_factory=dict)
 
     def where(self, tokens: Tokens) -> Where:
         """Return True for `all` and `generated`, None for the prompt's kinds."""

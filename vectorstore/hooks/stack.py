@@ -14,12 +14,9 @@ from vectorstore.errors import InvalidInputError
 from vectorstore.hooks.coefficients import Coefficient
 from vectorstore.hooks.operators import get_operator, shift
 from vectorstore.hooks.rows import Rows
-from vectorstore.hooks.span import DecodeSpan, Span
+from vectorstore.hooks.span import DecodeSpan, Pair, Span
 from vectorstore.plan import Step
 from vectorstore.vector import Array
-
-Pair = tuple[Tensor, Tensor]
-"""A direction `[..., width]` and its target `[..., 1]`."""
 
 _NEUTRAL = -0.0
 """Added to a number, it leaves every bit; 0.0 would turn -0.0 into 0.0."""

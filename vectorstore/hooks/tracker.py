@@ -52,6 +52,7 @@ class Tracker:
         self._prompt: Tensor | None = None  # [prompts, columns] of the generate call that is under way
         self._memory: Memory = {}  # of that call, or of the bare forwards since the last one that began a text
         self._pass: Pass | None = None
+        self._decoded: DecodeSpan | None = None  # the last pass of generated tokens, if none of others came after it
         self._turn, self._thread = Turn(), 0  # the thread that runs the pass
         self._open = False
         self._checkpoints = False
@@ -135,7 +136,7 @@ class Tracker:
                 self.arrangement.rows.check(self._prompt.shape[0])
                 yield
             finally:
-                self._prompt, self._memory = outer
+                (self._prompt, self._memory), self._decoded = outer, None
                 if self._pass is not None:
                     self._end()  # torch does not tell of a pass that Ctrl-C ended
 
@@ -157,6 +158,7 @@ class Tracker:
             span = self._decoding(inputs, start - self._prompt.shape[1] + 1)
             self._pass = Pass(span, arrangement.actions, training)
             return
+        self._decoded = None
         begun = self._make_span(inputs, start, given.get("attention_mask"))
         if start == 0:
             arrangement.check(begun, ids)
@@ -175,7 +177,15 @@ class Tracker:
         else:
             indices = torch.arange(index, index + length, device=inputs.device)[None]
             coefficient = self._coefficients.among(indices, batch)
-        return DecodeSpan(batch, inputs.device, self._memory, coefficient)
+        last = self._decoded
+        if (
+            last is None
+            or last.coefficient is not coefficient
+            or last.memory is not self._memory
+            or (last.batch, last.device) != (batch, inputs.device)
+        ):
+            last = self._decoded = DecodeSpan(batch, inputs.device, self._memory, coefficient)
+        return last
 
     def _make_span(self, inputs: Tensor, start: int, mask: object) -> Span:
         batch, length = inputs.shape[:2]

@@ -67,6 +67,7 @@ def create_app(store: Store, options: Options | None = None) -> FastAPI:
     # What has a word of its own after the namespace comes before names.
     for routes in (health, login, people, namespaces, feeds, reviews, webhooks, blobs, aliases, changes, versions):
         app.router.routes.extend(routes.router.routes)  # in one row: routers within routers are searched twice
+    app.router.routes.sort(key=lambda route: -getattr(route, "path", "").count("/"))  # a push has one of the longest
     app.add_exception_handler(VectorstoreError, _own)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

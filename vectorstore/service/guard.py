@@ -13,7 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from vectorstore.accounts.access import Grant, granted
+from vectorstore.accounts.access import Grant, admitted, granted
 from vectorstore.accounts.caller import ANONYMOUS, Caller, authenticate, renewed
 from vectorstore.accounts.rights import Right
 from vectorstore.errors import NotAllowedError, NotAuthenticatedError
@@ -111,10 +111,10 @@ class Needs:
         store: Store = request.app.state.store
         namespace = request.path_params.get("namespace", "")
         with store.database.look() as connection:
-            caller = ANONYMOUS if token is None else authenticate(connection, token)
             if namespace and self.right is not None:
-                grant = granted(connection, caller, namespace, self.right)
+                caller, grant = admitted(connection, token, namespace, self.right)
             else:
+                caller = ANONYMOUS if token is None else authenticate(connection, token)
                 grant = Grant(0, caller.scopes)
                 self._require(caller)
         options = request.app.state.options

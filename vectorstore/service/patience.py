@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEADER_SECONDS = 10.0
 LAST_SECONDS = 1.0
@@ -15,8 +14,11 @@ CLOSE = (b"connection", b"close")
 MAX_HEADERS = 32 << 10
 
 
-class PatientProtocol(H11Protocol):
+class PatientProtocol(HttpToolsProtocol):
     """Uvicorn's HTTP, which closes connections whose headers do not come: its own timer stops at the first byte.
+
+    It closes those too that send more than MAX_HEADERS bytes of headers, or of what stands between a body's chunks and
+    after them, which the parser would keep; what stands there is not a header of the request.
 
     A service that ends leaves its connections open until they were idle for the usual time: a proxy may have sent the
     next request just now, and cannot send it to another copy once its body has gone out. Answers say that they are the
@@ -25,6 +27,8 @@ class PatientProtocol(H11Protocol):
 
     cycle: Any
     _timer: asyncio.TimerHandle | None = None
+    _kept = 0  # bytes that came since the parser told of anything
+    _in_headers = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
@@ -37,12 +41,42 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Wait on while the headers are not complete, however many bytes come."""
+        """Wait on while no request is under way, however many bytes come."""
+        self._kept += len(data)
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+        if self._kept > MAX_HEADERS:
+            self._refuse()
+        elif self.cycle is None or self.cycle.response_complete:
             self._wait()
         else:
             self._stop()
+
+    def on_message_begin(self) -> None:
+        """Begin to count."""
+        super().on_message_begin()
+        self._in_headers = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; what comes after a body is none."""
+        if self._in_headers:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Let the answer to what has come say that it is the last, where it is."""
+        self._in_headers, self._kept = False, 0
+        super().on_headers_complete()
+        if ENDING in self.app_state:
+            self._announce_end()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._kept = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take the end of a request."""
+        self._kept = 0
+        super().on_message_complete()
 
     def shutdown(self) -> None:
         """Take at most one request more."""
@@ -50,12 +84,6 @@ class PatientProtocol(H11Protocol):
         if self.cycle is None:
             self.loop.call_later(LAST_SECONDS, self._close_unused)
         else:
-            self._announce_end()
-
-    def handle_events(self) -> None:
-        """Let the answer to what has come say that it is the last."""
-        super().handle_events()
-        if ENDING in self.app_state and self.cycle is not None:
             self._announce_end()
 
     def _announce_end(self) -> None:
@@ -75,8 +103,13 @@ class PatientProtocol(H11Protocol):
             self._timer.cancel()
             self._timer = None
 
+    def _refuse(self) -> None:
+        if not self.transport.is_closing():
+            if self._in_headers:
+                self.send_400_response("Invalid HTTP request received.")
+            self._give_up()
+
     def _give_up(self) -> None:
         self._timer = None
-        transport: Any = self.transport
-        if not transport.is_closing():
-            transport.close()
+        if not self.transport.is_closing():
+            self.transport.close()

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from vectorstore.errors import InvalidInputError
 from vectorstore.service.app import create_app
 from vectorstore.service.options import Options
-from vectorstore.service.patience import MAX_HEADERS, PatientProtocol
+from vectorstore.service.patience import PatientProtocol
 from vectorstore.store import Store
 
 PREFIX = "STEER_SERVE_"
@@ -60,7 +60,6 @@ def serve(host: str, port: int, workers: int) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        h11_max_incomplete_event_size=MAX_HEADERS,
     )
 
 

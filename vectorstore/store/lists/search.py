@@ -28,6 +28,7 @@ MAX_WORD = 64
 _WORD = re.compile(r"([^\W_]+)(\*?)")
 _FTS5 = table(TABLE, column("rowid"), column("words"), column(TABLE))
 _TSVECTOR = table(TABLE, column("version_id"), column("words"))
+_ADD = insert(_FTS5)
 _FORGET = {  # whether on SQLite
     True: delete(_FTS5).where(_FTS5.c.rowid == bindparam("version")),
     False: delete(_TSVECTOR).where(_TSVECTOR.c.version_id == bindparam("version")),
@@ -56,7 +57,7 @@ def index(session: Connection | Session, version_id: int, texts: Iterable[str], 
         forget(session, version_id)
     words = [word for word, _ in _words(" ".join(texts))]
     if is_sqlite(session):
-        session.execute(insert(_FTS5), {"rowid": version_id, "words": " ".join(words)})
+        session.execute(_ADD, {"rowid": version_id, "words": " ".join(words)})
     else:
         vector = func.array_to_tsvector(cast(words, ARRAY(Text)))
         session.execute(insert(_TSVECTOR).values(version_id=version_id, words=vector))
