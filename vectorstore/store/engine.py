@@ -85,10 +85,10 @@ def make_engine(url: URL, *, foreign_keys: bool = True, connections: int = CONNE
     return engine
 
 
-def _pool(connections: int) -> dict[str, int]:
-    """Return the options of a pool of at most so many connections."""
+def _pool(connections: int) -> dict[str, Any]:
+    """Return the options of a pool of at most so many connections; the one used last is next: it has read the most."""
     kept = min(_KEPT, connections)
-    return {"pool_size": kept, "max_overflow": connections - kept}
+    return {"pool_size": kept, "max_overflow": connections - kept, "pool_use_lifo": True}
 
 
 def keep_log(url: URL) -> None:

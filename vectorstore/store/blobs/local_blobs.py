@@ -45,23 +45,23 @@ class LocalStaged:
     def publish(self) -> None:
         """Rename the file to its digest and sync the folder: after this it survives a power cut."""
         with _disk():
-            make_folder(self.target.parent)
+            self._make_folder()
             self.path.chmod(0o444)
             self.path.replace(self.target)
-            self._sync_up()
+            sync_folder(self.target.parent)
 
-    def _sync_up(self) -> None:
-        """Sync `sha256/ab`, and once what it lies in: another program may have made it, and not synced it yet."""
+    def _make_folder(self) -> None:
+        """Make `sha256/ab`, and sync once what it lies in: another program may have made it, and not synced it yet."""
         folder = self.target.parent
-        sync_folder(folder)
-        known = str(folder), folder.stat().st_ino
-        if known in self.synced:
-            return
-        for path in (folder.parent, folder.parent.parent):
-            sync_folder(path)
-        with suppress(PermissionError):  # what holds the root may be a folder of somebody else, closed to us
-            sync_folder(folder.parent.parent.parent)
-        self.synced.add(known)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+        for lower in (folder, folder.parent, folder.parent.parent):
+            known = str(lower), lower.stat().st_ino
+            if known in self.synced:
+                return
+            with suppress(PermissionError):  # what holds the root may be a folder of somebody else, closed to us
+                sync_folder(lower.parent)
+            self.synced.add(known)
 
     def discard(self) -> None:
         """Remove the file, if it was not published."""
