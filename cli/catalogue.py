@@ -8,7 +8,9 @@ from typing import get_args
 
 import click
 
+from vectorstore.client.where import SLASHES
 from vectorstore.place import SITES
+from vectorstore.reference import parse_reference
 from vectorstore.store.lists.filter import Filter
 from vectorstore.store.lists.listing import LIMIT, Sort
 from vectorstore.store.lists.listing import list_versions as find_versions
@@ -56,15 +58,19 @@ def list_versions(  # noqa: PLR0913 - options
 ) -> Answer:
     """List the newest version of every name.
 
-    With NAMESPACE, only those in it.
+    With NAMESPACE, only those in it; with REMOTE//NAMESPACE, those of a remote, and with REMOTE// its namespaces.
     """
     wanted = Filter(namespace, mapping(labels, "label"), _recorded(model), method, layer, site, author, text, kind)
+    if namespace and SLASHES in namespace:
+        from .browse import newest  # noqa: PLC0415 - what speaks to remotes takes longer to import than a list takes
+
+        return newest(library.settings, wanted, sort, limit, after)
     with closing(library.catalogue()) as database, database.look() as connection:
         page = find_versions(connection, wanted, sort=sort, limit=limit, after=after)
     filtered = wanted != Filter() or after is not None
     hint = f"; whole words are looked for, try --text '{text}*'" if text and not text.endswith("*") else ""
     empty = f"nothing matches{hint}" if filtered else "the library is empty; make a vector with `steer compute`"
-    return _answer(page, empty)
+    return versions_answer(page, empty)
 
 
 @command("history", example="steer history weddings")
@@ -75,10 +81,14 @@ def list_versions(  # noqa: PLR0913 - options
 def history(library: Library, name: str, limit: int, after: str | None) -> Answer:
     """List all versions of a name.
 
-    Newest first, those that were yanked too.
+    Newest first, those that were yanked too. NAME may be of a remote: acme//team/love.
     """
+    if SLASHES in name:
+        from .browse import history as remote_history  # noqa: PLC0415 - as above
+
+        return remote_history(library.settings, parse_reference(name).plain(), limit, after)
     with library.look() as store:
-        return _answer(store.history(name, limit=limit, after=after), "there are no older ones")
+        return versions_answer(store.history(name, limit=limit, after=after), "there are no older ones")
 
 
 def _recorded(model: str | None) -> str | None:
@@ -92,11 +102,13 @@ def _recorded(model: str | None) -> str | None:
         return model
 
 
-def _answer(page: Page, empty: str) -> Answer:
+def versions_answer(page: Page, empty: str, remote: str = "") -> Answer:
+    """Return a page of versions as a table; what stands before each of them where they are a remote's."""
     document = {"versions": [version.to_json() for version in page.versions], "cursor": page.cursor}
+    document |= {"remote": remote.removesuffix(SLASHES)} if remote else {}
     if not page.versions:
         return Answer(document, notes=[empty])
-    rows = versions_table_rows(page.versions)
+    rows = [(f"{remote}{first}", *others) for first, *others in versions_table_rows(page.versions)]
     notes = [f"there are more: add --after {page.cursor}"] if page.cursor else []
     table = Table(
         VERSION_COLUMNS,

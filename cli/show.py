@@ -27,10 +27,15 @@ SHOWN_PLACES = 3
 def show(library: Library, reference: str) -> Answer:
     """Show all that is known about a version.
 
-    REF is a name, or name@2, name@alias, name@sha256:…
+    REF is a name, or name@2, name@alias, name@sha256:…, or acme//team/name: what a remote says of it.
     """
+    wanted = parse_reference(reference).plain()
+    if wanted.remote:
+        from .browse import show as remote_show  # noqa: PLC0415 - what speaks to remotes is seldom used here
+
+        return remote_show(library.settings, wanted)
     with library.look() as store:
-        version = store.resolve(parse_reference(reference).plain())
+        version = store.resolve(wanted)
         if version.kind == "recipe":
             return _recipe(version, store.read_recipe(version))
         _, card = store.read(version)
@@ -55,9 +60,9 @@ def directions_table(version: Version) -> Table:
 
 
 def _vector(version: Version, card: Card) -> Answer:
-    parts: list[Part] = [version.reference, Facts([*_said(version), *_computed(card)]), directions_table(version)]
+    parts: list[Part] = [version.reference, Facts([*said_facts(version), *_computed(card)]), directions_table(version)]
     if version.presets:
-        parts.append(_presets(version))
+        parts.append(presets_table(version))
     if card.data.items:
         parts.append(_items(card))
     return Answer(version.to_json() | {"card": card.to_json()}, parts)
@@ -76,15 +81,15 @@ def _recipe(version: Version, recipe: Recipe) -> Answer:
     ]
     parts: list[Part] = [
         version.reference,
-        Facts([("expression", recipe.text), *_said(version)]),
+        Facts([("expression", recipe.text), *said_facts(version)]),
         Table(("term", "name", "kind", "pinned to", "preset"), rows, title="terms"),
     ]
     if version.presets:
-        parts.append(_presets(version))
+        parts.append(presets_table(version))
     return Answer(version.to_json() | {"recipe": recipe.to_json()}, parts)
 
 
-def _said(version: Version) -> list[tuple[str, str]]:
+def said_facts(version: Version) -> list[tuple[str, str]]:
     """Return what people say about it, and its identity."""
     return [
         ("description", version.description),
@@ -131,10 +136,11 @@ def _bare(version: Version) -> str:
     return version.reference.partition("@")[0]
 
 
-def _presets(version: Version) -> Table:
+def presets_table(version: Version, remote: str = "") -> Table:
+    """Return the presets, and what their coefficients are in the other unit; of a remote's version, if one is named."""
     rows = [
         (
-            f"{_bare(version)}:{name}",
+            f"{f'{remote}//' if remote else ''}{_bare(version)}:{name}",
             str(preset.coefficient),
             _other_unit_text(preset, version),
             layers_text(range(preset.layers[0], preset.layers[1] + 1)) if preset.layers else "all layers",

@@ -64,12 +64,19 @@ class Library:
 
     def show(self, kind: str, full_name: str, which: str) -> There:
         """Return a version with all that it needs."""
-        document = self.connection.document("GET", f"{_path(kind, full_name)}/versions/{which}")
+        document = self.connection.document("GET", f"{name_path(kind, full_name)}/versions/{which}")
         return read_there(document).require(parse_reference(f"{full_name}@{which}"))
+
+    def document(self, there: There) -> Json:
+        """Return all that the remote says of a version."""
+        document: Json = self.connection.document(
+            "GET", f"{name_path(there.kind, there.full_name)}/versions/{there.digest}"
+        )
+        return document
 
     def fitting(self, there: There, model: ModelIdentity) -> There | None:
         """Return the newest version of a name that is not yanked and fits a model, or None."""
-        path, cursor = f"{_path(there.kind, there.full_name)}/versions", None
+        path, cursor = f"{name_path(there.kind, there.full_name)}/versions", None
         for _ in range(MAX_PAGES):
             params = {"limit": AT_ONCE} | ({} if cursor is None else {"after": cursor})
             page = Fields(self.connection.document("GET", path, params=params), "the answer")
@@ -84,7 +91,7 @@ class Library:
 
     def manifest(self, there: There) -> bytes:
         """Return a version's manifest, whose digest was checked."""
-        path = f"{_path(there.kind, there.full_name)}/versions/{there.digest}/manifest"
+        path = f"{name_path(there.kind, there.full_name)}/versions/{there.digest}/manifest"
         data = self.connection.data(path, MAX_MANIFEST)
         if digest(data) != there.digest:
             raise IntegrityError(
@@ -103,14 +110,14 @@ class Library:
 
     def put_version(self, kind: str, full_name: str, name: str, manifest: bytes, blobs: Sequence[bytes] = ()) -> There:
         """Save a version; `name` is its digest. Its blobs are there already, or they are small and all go with it."""
-        path = f"{_path(kind, full_name)}/versions/{name}"
+        path = f"{name_path(kind, full_name)}/versions/{name}"
         headers = {"Content-Type": MANIFEST_TYPE} | ({"Manifest-Size": str(len(manifest))} if blobs else {})
         saved = self.connection.document("PUT", path, content=b"".join((manifest, *blobs)), headers=headers)
         return read_there(saved).require(parse_reference(f"{full_name}@{name}"))
 
     def change(self, there: There, body: Json) -> There:
         """Change what is said of a version."""
-        path = f"{_path(there.kind, there.full_name)}/versions/{there.digest}"
+        path = f"{name_path(there.kind, there.full_name)}/versions/{there.digest}"
         return read_there(self.connection.document("PATCH", path, body=body))
 
     def set_alias(self, there: There, alias: str) -> Json | None:
@@ -146,9 +153,10 @@ def blob_path(namespace: str, name: str) -> str:
 
 
 def _alias_path(there: There, alias: str) -> str:
-    return f"{_path(there.kind, there.full_name)}/aliases/{check_name(alias, 'alias')}"
+    return f"{name_path(there.kind, there.full_name)}/aliases/{check_name(alias, 'alias')}"
 
 
-def _path(kind: str, full_name: str) -> str:
+def name_path(kind: str, full_name: str) -> str:
+    """Return the path of a name."""
     namespace, _, name = full_name.partition("/")
     return f"/v1/{check_name(namespace, 'namespace')}/{_KINDS[kind]}/{check_name(name)}"

@@ -66,6 +66,8 @@ def as_error(remote: Remote, code: str, detail: str, hint: str, status: int = 0)
     kind = ChangedError if code == "precondition" else CODES.get(code) or _STATUSES.get(status) or UnavailableError
     if kind is NotAuthenticatedError and not hint.startswith("ask "):  # whom signing in again would not help
         hint = f"type: steer login {remote.name}"
+    elif "`steer list`" in hint:  # of the library here
+        hint = hint.replace("`steer list`", f"`steer list {remote.name}//`")
     elif "`GET /v1/" in hint:  # a route is no help at a command line
         hint = f"ask one of its owners for a role there, or sign in as somebody who has one: steer login {remote.name}"
     return kind(f"{remote.name} says: {detail[:MAX_TEXT]}", hint[:MAX_TEXT])

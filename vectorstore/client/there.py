@@ -15,7 +15,7 @@ from vectorstore.preset import Preset
 from vectorstore.reference import Reference, check_name
 from vectorstore.store.receive import MAX_NUMBER
 
-_AGAIN = "tell whoever runs the remote"
+AGAIN = "tell whoever runs the remote"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class There(Place):
         """
         same = (asked.namespace, asked.name) == (self.namespace, self.name)
         if not same or asked.version not in (None, self.number) or not self.digest.startswith(asked.digest or ""):
-            raise IntegrityError(f"the remote answers with {self} {self.digest[:19]} to {asked}", _AGAIN)
+            raise IntegrityError(f"the remote answers with {self} {self.digest[:19]} to {asked}", AGAIN)
         return self
 
 
@@ -100,7 +100,7 @@ def read_there(value: object) -> There:
             for name, preset in fields.mapping("presets", dict).items()
         }
     except InvalidInputError as error:
-        raise IntegrityError(f"a preset of the remote is wrong: {error.problem}", _AGAIN) from error
+        raise IntegrityError(f"a preset of the remote is wrong: {error.problem}", AGAIN) from error
     model = fields.maybe("model", dict)
     related = (part for key in ("pins", "parents") for part in fields.maybe(key, list) or ())
     return There(
@@ -122,8 +122,8 @@ def _place(fields: Fields) -> Place:
         namespace = check_name(fields.text("namespace"), "namespace")
         name = check_name(fields.text("name"))
     except InvalidInputError as error:
-        raise IntegrityError(f"the remote names a version wrongly: {error.problem}", _AGAIN) from error
+        raise IntegrityError(f"the remote names a version wrongly: {error.problem}", AGAIN) from error
     number, digest = fields.integer("number"), fields.text("digest")
     if not is_digest(digest) or not 0 < number <= MAX_NUMBER:
-        raise IntegrityError(f"the remote gives {namespace}/{name} no digest, or no number", _AGAIN)
+        raise IntegrityError(f"the remote gives {namespace}/{name} no digest, or no number", AGAIN)
     return Place(namespace, name, number, digest)

@@ -10,10 +10,10 @@ from starlette.responses import JSONResponse, Response
 
 from vectorstore.accounts.access import visible
 from vectorstore.canonical import Json, canonical_bytes, digest
-from vectorstore.errors import NotFoundError
+from vectorstore.errors import InvalidInputError, NotFoundError
 from vectorstore.reference import Reference, parse_reference
 from vectorstore.service.guard import Desk
-from vectorstore.service.paths import NameParts
+from vectorstore.service.paths import NameParts, Narrowing
 from vectorstore.service.problems import PreconditionError
 from vectorstore.store.schema import LineageRow, NamespaceRow, RecipeTermRow, VersionRow, table_of
 from vectorstore.store.version import Page, Version
@@ -85,6 +85,13 @@ def shown(desk: Desk, version: Version, status: int = 200, *, alone: bool = Fals
     return JSONResponse({**said, **related}, status, headers)
 
 
+def newest(desk: Desk, namespace: str, wanted: Narrowing, kind: str | None = None) -> JSONResponse:
+    """Return the answer that lists the newest version of each name: of one kind, or of all."""
+    narrowed = vars(wanted) | {"labels": dict(map(_label, wanted.label or ()))}
+    del narrowed["label"]
+    return page(desk.store.list(namespace, kind=kind, **narrowed))
+
+
 def page(found: Page) -> JSONResponse:
     """Return the answer that shows a page of versions."""
     return JSONResponse({"versions": [document(version) for version in found], "cursor": found.cursor})
@@ -109,6 +116,13 @@ def require_match(etag: str, if_match: str | None) -> None:
 
 def _tags(header: str) -> set[str]:
     return {tag.strip().removeprefix("W/") for tag in header.split(",")}
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidInputError(f"the label '{text[:60]}' has no value", "write key=value")
+    return key, value
 
 
 def _related(desk: Desk, version: Version, row: type[RecipeTermRow | LineageRow]) -> list[Json]:

@@ -1,4 +1,4 @@
-"""Feeds: references looked up at once, and the events of a namespace."""
+"""Feeds: references looked up at once, the newest versions and the events of a namespace."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from vectorstore.errors import NotAuthenticatedError, VectorstoreError
 from vectorstore.reference import parse_reference
 from vectorstore.service import desk_versions as versions
 from vectorstore.service.guard import Desk, Open, Reading
-from vectorstore.service.paths import MAX_SEQ, Namespace
+from vectorstore.service.paths import MAX_SEQ, Namespace, Narrowed
 from vectorstore.service.problems import documented, said
-from vectorstore.service.shapes import EventsOut, ReferencesIn, ResolvedOut
+from vectorstore.service.shapes import EventsOut, PageOut, ReferencesIn, ResolvedOut
 from vectorstore.store import catalogue, feed, lookup
 
 router = APIRouter(prefix="/v1", tags=["feeds"])
@@ -29,6 +29,14 @@ def resolve(desk: Open, wanted: ReferencesIn) -> Response:
     with desk.store.database.read() as session:
         answers = [_answer(desk, session, reference) for reference in wanted.references]
     return JSONResponse({"answers": answers})
+
+
+@router.get(
+    "/{namespace}/versions", responses={200: {"model": PageOut}, **documented(403)}, response_class=JSONResponse
+)
+def newest(desk: Reading, namespace: Namespace, wanted: Narrowed) -> Response:
+    """List the newest version of each name that is not yanked, vectors and recipes."""
+    return versions.newest(desk, namespace, wanted)
 
 
 @router.get(

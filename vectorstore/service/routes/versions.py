@@ -8,7 +8,6 @@ from fastapi import APIRouter, Header, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from vectorstore.errors import InvalidInputError
 from vectorstore.manifest import MANIFEST_TYPE, MAX_MANIFEST
 from vectorstore.service import desk_versions as versions
 from vectorstore.service.edge import declared_size
@@ -37,9 +36,7 @@ router = APIRouter(prefix="/v1/{namespace}/{kind}", tags=["versions"])
 @router.get("", responses={200: {"model": PageOut}, **documented(403)}, response_class=JSONResponse)
 def list_versions(desk: Reading, namespace: Namespace, kind: Kind, wanted: Narrowed) -> Response:
     """List the newest version of each name that is not yanked."""
-    narrowed = vars(wanted) | {"labels": dict(map(_label, wanted.label or ()))}
-    del narrowed["label"]
-    return versions.page(desk.store.list(namespace, kind=versions.KINDS[kind], **narrowed))
+    return versions.newest(desk, namespace, wanted, versions.KINDS[kind])
 
 
 @router.get("/{name}", responses={200: {"model": VersionOut}, **documented(403)}, response_class=JSONResponse)
@@ -133,10 +130,3 @@ async def _body(request: Request, limit: int) -> bytes:
         if len(data) > limit:
             raise TooLargeError(f"the manifest is larger than {limit} bytes", "no manifest is")
     return bytes(data)
-
-
-def _label(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise InvalidInputError(f"the label '{text[:60]}' has no value", "write key=value")
-    return key, value
