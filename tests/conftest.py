@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from tests.blank import blank
 from tests.object_server import S3Server, Wire, use_s3
 from vectorstore.store import Store
 from vectorstore.store.database import upgrade
@@ -73,9 +74,9 @@ def postgresql_template(postgresql_server: str) -> str:
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Migrate one file, for all tests to copy."""
+    """Give an empty library, for all tests to copy."""
     path = tmp_path_factory.mktemp("template") / "library.db"
-    upgrade(f"sqlite:///{path}")
+    blank(path)
     return path
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.blank import blank
 from tests.cli.steering import Steer
 from tests.client.made import saved
 from tests.client.server import Server, in_silence
@@ -55,7 +56,7 @@ def token(server: Server) -> str:
 @pytest.fixture
 def signed_in(steer: Steer, server: Server, token: str, home: Path) -> Steer:
     """Add the remote, sign in, and fill the library."""
-    steer.ok("init")
+    blank(steer.home / "library.db")
     with Store.open() as store:
         saved(store, "love", presets={"strong": 2})
         saved(store, "calm", 1)

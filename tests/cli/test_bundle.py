@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.blank import blank
 from tests.cli.steering import Steer
 from tests.transfer.libraries import fill
 from vectorstore.store import Store
@@ -14,7 +15,7 @@ from vectorstore.store import Store
 @pytest.fixture
 def full(steer: Steer) -> Steer:
     """Fill the library."""
-    steer.ok("init")
+    blank(steer.home / "library.db")
     with Store.open() as store:
         fill(store)
     return steer

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.blank import blank
 from tests.builders import make_card, make_vector
 from tests.cli.steering import Steer
 from vectorstore.store import Store
@@ -14,7 +15,7 @@ from vectorstore.store import Store
 @pytest.fixture
 def library(steer: Steer) -> Steer:
     """Have two versions of `love`, on layers 2 to 4."""
-    with Store.open(f"sqlite:///{steer.home}/library.db", blobs=str(steer.home / "blobs")) as store:
+    with Store.open(blank(steer.home / "library.db"), blobs=str(steer.home / "blobs")) as store:
         for seed in (1, 2):
             vector = make_vector([2, 3, 4], seed=seed)
             store.save("love", vector, make_card(vector))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from tests.blank import blank
 from tests.cli.steering import Steer
 from tests.compose.flat import fill_flat, save
 from vectorstore.store import Store
@@ -24,7 +25,7 @@ def flat(steer: Steer) -> Steer:
 
 def open_library(home: Path) -> Store:
     """Open, or make, the program's library."""
-    return Store.open(f"sqlite:///{home / 'library.db'}", blobs=str(home / "blobs"))
+    return Store.open(blank(home / "library.db"), blobs=str(home / "blobs"))
 
 
 def test_steps_are_shown_in_order_with_what_a_gate_opens_below_it(flat: Steer):

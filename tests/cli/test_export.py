@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.blank import blank
 from tests.builders import make_card, make_vector
 from tests.cli.steering import Steer
 from vectorstore.canonical import digest
@@ -18,7 +19,7 @@ def love(steer: Steer) -> Steer:
     """Have a vector, and one whose prompts are too many for its card."""
     vector = make_vector(2)
     many = tuple({"positive": f"{n} {'x' * 100}", "negative": ""} for n in range(1000))
-    with Store.open(f"sqlite:///{steer.home}/library.db", blobs=str(steer.home / "blobs")) as store:
+    with Store.open(blank(steer.home / "library.db"), blobs=str(steer.home / "blobs")) as store:
         store.save("love", vector, make_card(vector))
         store.save("many", vector, make_card(vector, items=many))
     return steer

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from cli.model import DTYPES
+from tests.blank import blank
 from tests.cli.steering import Steer
 from tests.cli.test_process import IMPORTS
 from vectorstore import hooks
@@ -219,7 +220,7 @@ def test_a_direction_of_the_real_model_is_imported_shown_and_steers(
     said = steer("show", "theirs").out
     for line in ("actadd (version unknown)", "1 file", "add to prompt_front tokens", f"{len(tensor)} x 576"):
         assert line in said
-    with Store.open(f"sqlite:///{steer.home}/library.db", blobs=str(steer.home / "blobs")) as store:
+    with Store.open(blank(steer.home / "library.db"), blobs=str(steer.home / "blobs")) as store:
         plan = compose(store, "4*theirs")
     inputs = tokenizer("I went up to my friend and said", return_tensors="pt")
     with hooks.steer(model, plan), torch.no_grad():

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.blank import blank
 from tests.builders import make_card, make_vector
 from tests.cli.steering import Steer
 from vectorstore.store import Store
@@ -16,7 +17,7 @@ from vectorstore.store import Store
 @pytest.fixture
 def library(steer: Steer) -> Steer:
     """Have `calm` on layer 2, `joy` on layers 2 and 3 and of Ada, and `awe` at another site."""
-    with Store.open(f"sqlite:///{steer.home}/library.db", blobs=str(steer.home / "blobs")) as store:
+    with Store.open(blank(steer.home / "library.db"), blobs=str(steer.home / "blobs")) as store:
         for name, vector, authors in (
             ("calm", make_vector(2, seed=1), ()),
             ("joy", make_vector([2, 3], seed=2), ("Ada",)),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.blank import blank
 from tests.cli.steering import Steer
 from tests.transfer.libraries import fill
 from tests.transfer.oci_registry import NEEDED, Registry
@@ -27,7 +28,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
 @pytest.fixture
 def full(steer: Steer) -> Steer:
     """Fill the library."""
-    steer.ok("init")
+    blank(steer.home / "library.db")
     with Store.open() as store:
         fill(store)
     return steer

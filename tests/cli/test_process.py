@@ -12,6 +12,7 @@ import click
 import pytest
 
 from cli.edge import run
+from tests.blank import blank
 from tests.builders import make_card, make_vector
 from tests.cli.steering import Steer
 from vectorstore.errors import IntegrityError
@@ -32,7 +33,7 @@ sys.stderr.write(",".join({name.partition(".")[0] for name in sys.modules}))
 @pytest.fixture
 def library(home: Path) -> Path:
     """Have one vector in the library of `home`."""
-    with Store.open(f"sqlite:///{home}/library.db", blobs=str(home / "blobs")) as store:
+    with Store.open(blank(home / "library.db"), blobs=str(home / "blobs")) as store:
         vector = make_vector([2, 3])
         store.save("love", vector, make_card(vector), presets={"strong": 2}, labels={"topic": "love"})
     return home

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.blank import blank
 from tests.cli.steering import Steer
 from vectorstore.extract import recompute
 from vectorstore.models import load_model
@@ -40,7 +41,7 @@ def test_a_version_computed_again_agrees_bit_for_bit(love: Steer, tiny: str):
 
 def test_python_says_the_same(love: Steer, tiny: str):
     model, tokenizer = load_model(tiny)
-    with Store.open(f"sqlite:///{love.home}/library.db", blobs=str(love.home / "blobs")) as store:
+    with Store.open(blank(love.home / "library.db"), blobs=str(love.home / "blobs")) as store:
         assert recompute(store, "love@1", model, tokenizer).agrees
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from cli.answer import Shaded
 from cli.draw import _shade
+from tests.blank import blank
 from tests.cli.steering import Steer
 from tests.cli.test_terminal import ESCAPES
 from vectorstore.evaluate.score import score_texts
@@ -41,7 +42,7 @@ def mood(steer: Steer, tiny: str, tmp_path: Path) -> Steer:
 
 def test_scores_are_those_of_python(mood: Steer, tiny: str):
     done = mood.ok("score", "mood", "a kind day", "so rude", "--model", tiny)
-    with Store.open(f"sqlite:///{mood.home}/library.db", blobs=str(mood.home / "blobs")) as store:
+    with Store.open(blank(mood.home / "library.db"), blobs=str(mood.home / "blobs")) as store:
         scores = score_texts(*load_model(tiny), *store.read("mood"), ["a kind day", "so rude"])
     for place, values in scores.items():
         assert [text["scores"][str(place)] for text in done["texts"]] == pytest.approx(values.tolist())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.blank import blank
 from tests.builders import make_card, make_identity, make_vector
 from tests.cli.steering import Steer
 from tests.cli.test_terminal import ESCAPES, on_terminal
@@ -23,7 +24,7 @@ LONG = {"reviewed-by": "somebody with a long name"}
 def library(steer: Steer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steer:
     """Have `love` at two layers, what is like it, a vector of another model, and recipes."""
     monkeypatch.setenv("STEER_CACHE", str(tmp_path / "cache"))
-    with Store.open(f"sqlite:///{steer.home}/library.db", blobs=str(steer.home / "blobs")) as store:
+    with Store.open(blank(steer.home / "library.db"), blobs=str(steer.home / "blobs")) as store:
         love = make_vector([2, 3], seed=1)
         store.save("love", love, make_card(love), labels={"topic": "love"}, presets={"strong": 2})
         store.save(COPY, love, make_card(love), labels=LONG)
@@ -131,7 +132,7 @@ def test_diff_says_what_is_equal(library: Steer):
     assert same.startswith(f"love@1 and {COPY}@1 have the very same bytes\n")
     assert "directions" not in same
     assert "reviewed-by" in same
-    with Store.open(f"sqlite:///{library.home}/library.db", blobs=str(library.home / "blobs")) as store:
+    with Store.open(blank(library.home / "library.db"), blobs=str(library.home / "blobs")) as store:
         love = make_vector([2, 3], seed=1)
         store.save("again", love, make_card(love, method="actadd"))
     again = library("diff", "love@1", "again").out
@@ -187,7 +188,7 @@ def test_tables_fit_the_terminal(library: Steer, columns: int, words: list[str])
 
 
 def test_a_direction_that_only_one_side_has_is_shown(library: Steer):
-    with Store.open(f"sqlite:///{library.home}/library.db", blobs=str(library.home / "blobs")) as store:
+    with Store.open(blank(library.home / "library.db"), blobs=str(library.home / "blobs")) as store:
         vector = SteeringVector({Place("resid_pre", 3): make_vector([2, 3], seed=1).directions[Place("resid_pre", 3)]})
         store.save("part", vector, make_card(vector))
     pairs = library.ok("diff", "love@1", "part")["directions"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cli.answer import printable
+from tests.blank import blank
 from tests.builders import make_card, make_identity, make_vector
 from tests.cli.steering import Steer
 from tests.cli.test_process import PROGRAM
@@ -27,7 +28,7 @@ def library(home: Path) -> Path:
     """Have vectors with long names, labels and texts."""
     vector = make_vector([2, 3, 4])
     model = make_identity(reference="HuggingFaceTB/SmolLM2-135M-Instruct", widths=make_card(vector).model.widths)
-    with Store.open(f"sqlite:///{home}/library.db", blobs=str(home / "blobs")) as store:
+    with Store.open(blank(home / "library.db"), blobs=str(home / "blobs")) as store:
         for name in ("weddings", "acme/a-name-that-is-rather-long-for-a-table"):
             store.save(
                 name,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.blank import blank
 from tests.builders import make_card, make_vector
 from tests.cli.steering import Steer
 from vectorstore.compose import pin
@@ -16,7 +17,7 @@ from vectorstore.store import Store
 @pytest.fixture
 def library(steer: Steer) -> Steer:
     """Have three versions of `love`, and a recipe of the first."""
-    with Store.open(f"sqlite:///{steer.home}/library.db", blobs=str(steer.home / "blobs")) as store:
+    with Store.open(blank(steer.home / "library.db"), blobs=str(steer.home / "blobs")) as store:
         for seed in (1, 2, 3):
             vector = make_vector([2, 3, 4], seed=seed)
             store.save("love", vector, make_card(vector))
@@ -79,7 +80,7 @@ def test_the_log_is_read_and_followed(library: Steer):
 def test_gc_says_what_would_go_and_takes_it_when_told(library: Steer):
     library.ok("delete", "love@2", "--yes")
     assert library("gc").out == "Would free 0 B in 0 blobs and 0 unfinished files\n"
-    with Store.open(f"sqlite:///{library.home}/library.db") as store, store.database.write() as session:
+    with Store.open(blank(library.home / "library.db")) as store, store.database.write() as session:
         session.connection().exec_driver_sql("UPDATE blobs SET leased_until = '2020-01-01 00:00:00'")
     done = library("gc")
     assert done.out.startswith("Would free ")

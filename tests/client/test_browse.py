@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.blank import blank
 from tests.client.made import saved
 from vectorstore.canonical import Json
 from vectorstore.client.browse import read_version
@@ -16,7 +17,7 @@ from vectorstore.store import Store
 
 @pytest.fixture
 def document(tmp_path: Path) -> Json:
-    with Store.open(f"sqlite:///{tmp_path}/library.db", blobs=str(tmp_path / "blobs")) as store:
+    with Store.open(blank(tmp_path / "library.db"), blobs=str(tmp_path / "blobs")) as store:
         about = {"labels": {"topic": "love"}, "presets": {"strong": 2}, "authors": ["ann"], "license": "MIT"}
         return saved(store, "love", description="two\nlines", **about).to_json()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
+from tests.blank import blank
 from tests.builders import WIDTH, make_card, make_identity, make_vector
 from vectorstore.coefficient import Coefficient
 from vectorstore.place import SITES, Place
@@ -45,7 +46,7 @@ PRESETS = {
 
 def open_library(folder: Path) -> Store:
     """Open, or make, the library in `folder`."""
-    return Store.open(f"sqlite:///{folder / 'library.db'}", blobs=str(folder / "blobs"))
+    return Store.open(blank(folder / "library.db"), blobs=str(folder / "blobs"))
 
 
 def fill_library(store: Store) -> None:

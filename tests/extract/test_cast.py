@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tests.blank import blank
 from tests.cli.steering import Steer
 from tests.extract import oracle
 from tests.extract.last_rows import PAIRS
@@ -161,7 +162,7 @@ def test_a_gate_about_weddings_steers_prompts_about_weddings_only(
     model, tokenizer = demo
     topic, card = compute(model, tokenizer, PROMPTS, layer=[9, 12, 15], method="cast")
     (place,) = topic.places
-    with Store.open(f"sqlite:///{tmp_path}/library.db", blobs=str(tmp_path / "blobs")) as store:
+    with Store.open(blank(tmp_path / "library.db"), blobs=str(tmp_path / "blobs")) as store:
         store.save("topic", topic, card)
         store.save("sentiment", *compute(model, tokenizer, SENTIMENT, layer=18, method="mean_difference"))
         expression = f"gate(topic, {card.figures[place]['threshold']}, add(0.15r*sentiment))"

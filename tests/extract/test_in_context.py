@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from tests.blank import blank
 from tests.extract import oracle
 from tests.extract.tiny_tokenizer import ids_of, tiny_tokenizer
 from tests.tiny_models import tiny_model
@@ -115,7 +116,7 @@ def test_what_the_card_says_turns_every_token_and_keeps_its_norm(
     model, tokenizer = tiny_model(architecture), tiny_tokenizer()
     vector, card = compute(model, tokenizer, DATA, layer=[0, 1, 2], method="in_context")
     assert card.apply == Apply("all", "keepnorm")
-    with Store.open(f"sqlite:///{tmp_path}/library.db", blobs=str(tmp_path / "blobs")) as store:
+    with Store.open(blank(tmp_path / "library.db"), blobs=str(tmp_path / "blobs")) as store:
         store.save("french", vector, card, presets={"mild": 0.5})
         plan = compose(store, used)
     ids = torch.tensor([ids_of("the moon")])

@@ -10,6 +10,7 @@ import pytest
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.bench_tasks import ANALOGIES, WORDS
+from tests.blank import blank
 from tests.extract.tiny_tokenizer import IDS, tiny_tokenizer
 from tests.tiny_models import tiny_model
 from vectorstore.compose import compose
@@ -29,7 +30,7 @@ THINGS = ("palace", "table", "river", "bread")
 @pytest.fixture
 def words(tmp_path: Path) -> Iterator[Store]:
     """Open a library without versions."""
-    with Store.open(f"sqlite:///{tmp_path}/library.db", blobs=str(tmp_path / "blobs")) as store:
+    with Store.open(blank(tmp_path / "library.db"), blobs=str(tmp_path / "blobs")) as store:
         yield store
 
 

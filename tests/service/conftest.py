@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from tests.blank import blank
 from tests.builders import make_card, make_vector
 from vectorstore.accounts.first import make_admin
 from vectorstore.canonical import digest
@@ -120,7 +121,8 @@ class Made:
 
 def made_elsewhere(folder: Any, name: str = "love", seed: int = 0, **about: Any) -> Made:
     """Save a vector in another library, and return its bytes."""
-    with Store.open(f"sqlite:///{folder}/elsewhere-{name}-{seed}.db", blobs=str(folder / "elsewhere")) as other:
+    url = blank(folder / f"elsewhere-{name}-{seed}.db")
+    with Store.open(url, blobs=str(folder / "elsewhere")) as other:
         vector = make_vector(seed=seed)
         version = other.save(name, vector, make_card(vector), **about).version
         blobs = {blob.digest: bytes(other.blobs.open(blob.digest, blob.size)) for blob in version.blobs}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.blank import blank
 from tests.builders import make_card, make_vector
 from vectorstore.compose import pin
 from vectorstore.store import Store
@@ -18,8 +19,7 @@ NAMES = ("acme/love", "mix", "mixed", "made")
 @contextmanager
 def library(folder: Path) -> Iterator[Store]:
     """Open a library in a folder; it is made if it is not there."""
-    folder.mkdir(exist_ok=True)
-    with Store.open(f"sqlite:///{folder}/library.db", blobs=str(folder / "blobs")) as store:
+    with Store.open(blank(folder / "library.db"), blobs=str(folder / "blobs")) as store:
         yield store
 
 
