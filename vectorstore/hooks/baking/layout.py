@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -15,6 +17,9 @@ from vectorstore.hooks.baking.flow import Flow, flow_of
 from vectorstore.hooks.baking.writer import Weight, Writer
 from vectorstore.models.layers import d_model, decoder_layers, is_linear, site_module, text_config
 from vectorstore.place import Place
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 BIAS_FLAGS = ("attention_bias", "mlp_bias", "use_bias", "bias")
 """Fields of configs that give linear layers a bias; which of them is found out by making the model without weights."""
@@ -146,11 +151,26 @@ class Layout:
 
 def bare_parameters(model: PreTrainedModel, changes: dict[str, object]) -> dict[str, torch.Size]:
     """Return the names and shapes of the parameters that plain transformers makes for the config with `changes`."""
-    config = copy.deepcopy(model.config)
-    for name, value in changes.items():
+    known = _Known(type(model), model.config.to_json_string(use_diff=False), model.config)
+    return _bare(known, tuple(changes.items()))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A model without its weights, known by its class and the text of its config."""
+
+    kind: type[PreTrainedModel]
+    text: str
+    config: PretrainedConfig = field(compare=False, repr=False)
+
+
+@lru_cache(maxsize=64)  # the same model is asked about for each bias that it might have
+def _bare(known: _Known, changes: tuple[tuple[str, object], ...]) -> dict[str, torch.Size]:
+    config = copy.deepcopy(known.config)
+    for name, value in changes:
         setattr(config, name, value)
     with torch.device("meta"):
-        bare = type(model)(config)
+        bare = known.kind(config)
     return {name: parameter.shape for name, parameter in bare.named_parameters(remove_duplicate=False)}
 
 
