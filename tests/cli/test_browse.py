@@ -82,6 +82,7 @@ def test_the_history_of_a_name_of_a_remote(shared: Steer):
     assert [each["reference"] for each in found["versions"]] == ["team/love@2", "team/love@1"]
     assert names(shared.ok("history", "acme//team/mood")) == ["mood"]
     assert "team/none" in shared.fails(3, "history", "acme//team/none")
+    assert "give its name alone: acme//team/love" in shared.fails(2, "history", "acme//team/love@2")
 
 
 def names(found: dict) -> list[str]:

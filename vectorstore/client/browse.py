@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -56,7 +56,15 @@ def newest(library: Library, wanted: Filter, sort: str, limit: int, after: str |
 
 
 def history(library: Library, reference: Reference, limit: int, after: str | None = None) -> Page:
-    """Return a page of all versions of a name of a remote, newest first."""
+    """Return a page of all versions of a name of a remote, newest first.
+
+    Raises:
+        InvalidInputError: for a reference to one version.
+        NotFoundError: for an unknown name.
+    """
+    if reference.is_one_version:
+        name = replace(reference, version=None, alias=None, digest=None)
+        raise InvalidInputError(f"'{reference}' is one version", f"give its name alone: {name}")
     full_name = f"{reference.namespace}/{reference.name}"
     try:
         return _page(_asked(library, f"{name_path('vector', full_name)}/versions", limit, after))
