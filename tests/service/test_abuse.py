@@ -185,6 +185,47 @@ def test_what_stands_between_chunks_or_after_them_has_a_measure(target: Target, 
         assert status(rest(wire)) in (0, 400, 422)
 
 
+def test_requests_without_end_on_one_connection_are_refused(target: Target):
+    some = f"GET /v1/namespaces HTTP/1.1\r\nHost: x\r\n{target.signed}\r\n".encode() * 1000
+    with target.connect() as wire:
+        sent = 0
+        with suppress(ConnectionError):
+            for _ in range(200):
+                wire.sendall(some)
+                sent += 1
+        assert sent < 200
+
+
+@pytest.mark.parametrize("body", ["Content-Length: 100\r\n", "Transfer-Encoding: chunked\r\n"])
+@pytest.mark.parametrize("apart", [True, False])
+def test_the_body_of_an_upgrade_is_neither_lost_nor_a_request(target: Target, body: str, apart: bool):  # noqa: FBT001
+    hidden = f"GET /v1/me HTTP/1.1\r\nHost: x\r\n{target.signed}\r\n".encode()
+    upgrade = f"Connection: Upgrade\r\nUpgrade: h2c\r\n{target.signed}{body}"
+    head = f"PUT /v1/team/blobs/{DIGEST} HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n".encode()
+    with target.connect() as wire:
+        with suppress(ConnectionError):
+            wire.sendall(head if apart else head + hidden)
+            time.sleep(0.2)
+            if apart:
+                wire.sendall(hidden)
+        answer = rest(wire)
+    assert status(answer) in (0, 400)
+    assert answer.count(b"HTTP/1.1 ") <= 1
+
+
+def test_an_upgrade_without_a_body_is_answered_and_not_made(target: Target):
+    head = f"GET /v1/me HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n{target.signed}\r\n"
+    assert status(target.say(head)) == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["GET /v1/me HTTP/1.1\r\n", "GET /v1/me HTTP/1.1\r\nHost: x\r\nHost: y\r\n", "GET /v1/me HTTP/2.0\r\nHost: x\r\n"],
+)
+def test_requests_have_one_host_and_a_version_that_is_spoken(target: Target, head: str):
+    assert status(target.say(f"{head}\r\n")) in (0, 400)
+
+
 def test_what_follows_a_body_is_no_header_of_the_request(target: Target):
     late = f"0\r\n{target.signed}X-Request-Id: late\r\n\r\n"
     head = f"PUT /v1/team/blobs/{DIGEST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{late}"
@@ -204,6 +245,7 @@ def test_what_follows_a_body_is_no_header_of_the_request(target: Target):
         "Transfer-Encoding: chunked, identity\r\n",
         "Transfer-Encoding : chunked\r\n",
         "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
     ],
 )
 def test_bodies_of_two_lengths_are_refused_and_what_follows_is_no_request(target: Target, headers: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -122,6 +123,25 @@ def test_a_folder_that_was_synced_into_its_own_is_not_again_unless_it_is_another
     done.clear()
     blobs.stage(b"love").publish()
     assert str(blobs.root / "sha256") in done
+
+
+def test_a_folder_that_could_not_be_synced_is_synced_when_it_is_tried_again(
+    blobs: LocalBlobs, done: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    staged, sync = blobs.stage(b"love"), os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink() == blobs.root:
+            raise OSError(errno.EMFILE, "too many")
+        sync(descriptor)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "fsync", fsync)
+        with pytest.raises(UnavailableError):
+            staged.publish()
+    done.clear()
+    staged.publish()
+    assert {str(folder) for folder in staged.target.parents[:4]} <= set(done)
 
 
 def test_folders_that_the_database_made_are_synced_into_theirs(tmp_path: Path, done: list[str]):

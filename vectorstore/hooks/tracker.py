@@ -88,7 +88,7 @@ class Tracker:
             arrangement.rows.check(self._prompt.shape[0])
         if self._checkpoints:
             self._places |= self.arrangement.actions.keys()
-        self.arrangement = arrangement
+        self.arrangement, self._decoded = arrangement, None
 
     @contextmanager
     def following(self, outer: nn.Module | None = None) -> Iterator[None]:

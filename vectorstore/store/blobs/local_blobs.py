@@ -55,13 +55,18 @@ class LocalStaged:
         folder = self.target.parent
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
-        for lower in (folder, folder.parent, folder.parent.parent):
+        root, fresh = folder.parent.parent, []
+        for lower in (folder, folder.parent, root):
             known = str(lower), lower.stat().st_ino
             if known in self.synced:
-                return
-            with suppress(PermissionError):  # what holds the root may be a folder of somebody else, closed to us
+                break
+            try:
                 sync_folder(lower.parent)
-            self.synced.add(known)
+            except PermissionError:  # what holds the root may be a folder of somebody else, closed to us
+                if lower != root:
+                    raise
+            fresh.append(known)
+        self.synced.update(fresh)  # once all above them is: a known one needs no look further up
 
     def discard(self) -> None:
         """Remove the file, if it was not published."""
