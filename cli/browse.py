@@ -31,7 +31,7 @@ def newest(settings: Settings, wanted: Filter, sort: Sort, limit: int, after: st
     with connected(settings, where.remote) as library:
         page = browse.newest(library, replace(wanted, namespace=where.namespace), sort, limit, after)
     filtered = wanted != Filter(text) or after is not None
-    return versions_answer(page, "nothing matches" if filtered else f"{where} is empty", f"{where.remote}{SLASHES}")
+    return versions_answer(page, "nothing matches" if filtered else f"{where} is empty", where.remote)
 
 
 def history(settings: Settings, reference: Reference, limit: int, after: str | None) -> Answer:
@@ -39,7 +39,7 @@ def history(settings: Settings, reference: Reference, limit: int, after: str | N
     remote = reference.remote or ""
     with connected(settings, remote) as library:
         page = browse.history(library, reference, limit, after)
-    return versions_answer(page, "there are no older ones", f"{remote}{SLASHES}")
+    return versions_answer(page, "there are no older ones", remote)
 
 
 def show(settings: Settings, reference: Reference) -> Answer:

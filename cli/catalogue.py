@@ -20,6 +20,7 @@ from .answer import Answer, Table
 from .command import command
 from .describe import VERSION_COLUMNS, versions_table_rows
 from .library import Library, library_options
+from .pages import going_on
 from .values import LabelType, mapping
 
 _LIMIT = click.option("--limit", default=LIMIT, show_default=True, metavar="N", help="At most so many, up to 1000.")
@@ -103,17 +104,17 @@ def _recorded(model: str | None) -> str | None:
 
 
 def versions_answer(page: Page, empty: str, remote: str = "") -> Answer:
-    """Return a page of versions as a table; what stands before each of them where they are a remote's."""
+    """Return a page of versions as a table: of the library, or of the remote of this name."""
     document = {"versions": [version.to_json() for version in page.versions], "cursor": page.cursor}
-    document |= {"remote": remote.removesuffix(SLASHES)} if remote else {}
+    document |= {"remote": remote} if remote else {}
     if not page.versions:
         return Answer(document, notes=[empty])
-    rows = [(f"{remote}{first}", *others) for first, *others in versions_table_rows(page.versions)]
-    notes = [f"there are more: add --after {page.cursor}"] if page.cursor else []
+    before = f"{remote}{SLASHES}" if remote else ""
+    rows = [(f"{before}{first}", *others) for first, *others in versions_table_rows(page.versions)]
     table = Table(
         VERSION_COLUMNS,
         rows,
         whole=("method", "where", "created"),
         optional=("aliases", "presets", "labels", "created"),
     )
-    return Answer(document, [table], notes)
+    return Answer(document, [table], going_on(page.cursor))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from vectorstore.card import Card
+from vectorstore.client.where import SLASHES
 from vectorstore.place import layers_text
 from vectorstore.preset import Preset
 from vectorstore.recipe import Recipe
@@ -138,9 +139,10 @@ def _bare(version: Version) -> str:
 
 def presets_table(version: Version, remote: str = "") -> Table:
     """Return the presets, and what their coefficients are in the other unit; of a remote's version, if one is named."""
+    before = f"{remote}{SLASHES}" if remote else ""
     rows = [
         (
-            f"{f'{remote}//' if remote else ''}{_bare(version)}:{name}",
+            f"{before}{_bare(version)}:{name}",
             str(preset.coefficient),
             _other_unit_text(preset, version),
             layers_text(range(preset.layers[0], preset.layers[1] + 1)) if preset.layers else "all layers",

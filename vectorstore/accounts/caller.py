@@ -44,7 +44,7 @@ class Caller:
 ANONYMOUS = Caller()
 
 _TOKENS, _USERS = table_of(TokenRow), table_of(UserRow)
-HELD = (  # made once: every request asks this
+HELD = (  # made once, as all that requests ask
     select(
         _TOKENS.c.id.label("token"),
         *(_TOKENS.c[name] for name in ("hash", "scopes", "namespace_id", "expires_at", "revoked_at")),
@@ -71,7 +71,7 @@ def authenticate(connection: Connection | Session, text: str) -> Caller:
 def caller_of(found: Any, hashed: str) -> Caller:  # noqa: ANN401 - a Row that begins as those of HELD, or None
     """Return whose token was found, if it is the one with this hash.
 
-    An unknown token costs what a wrong secret does, and is answered in the same words.
+    An unknown token costs about what a wrong secret does, and is answered in the same words.
 
     Raises:
         NotAuthenticatedError: for a token that is not known, has expired or was revoked, or whose user is shut out.
